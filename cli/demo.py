@@ -1,0 +1,116 @@
+"""`balin demo`: a real small model reads real Persian text by both routes, in a few minutes, on this machine."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .console import note, print_json, progress, show
+from .options import json_option, out_option
+
+if TYPE_CHECKING:
+    from ..eval.job import Job, Outcome
+    from ..signatures.features import FeatureSet
+
+MODEL = "qwen2.5-coder:1.5b"
+FORMATS = ("lines", "probe")
+ROUTES = ("direct", "translated")
+_NAMES = {"lines": "study's protocol", "probe": "same demos, format probe"}
+
+
+@click.command("demo", epilog="\b\nExample:\n  balin demo --limit 6\n")
+@click.option("--model", default=MODEL, show_default=True, metavar="M", help="An embedded model of the catalogue.")
+@click.option("--limit", type=click.IntRange(min=2), default=12, show_default=True, metavar="N", help="Transcripts.")
+@out_option
+@json_option
+def command(**options: Any) -> int:
+    """Read a dozen transcripts of the shipped corpus by both routes, with the study's protocol and with the best format.
+
+    The numbers of a dozen transcripts are an illustration; the recorded table of the whole corpus and the study's published
+    numbers stand beside them. Everything stays on this machine; a second run reuses the answers of the first.
+    """
+    from ..data.corpus import read_corpus
+    from ..eval.recorded import recorded_results
+    from ..eval.tables import compare_table, feature_table, study_results
+    from ..signatures.features import load_feature_set
+
+    started = time.perf_counter()
+    feature_set = load_feature_set("palliative13")
+    dataset = read_corpus(feature_set)
+    aside = options["as_json"]
+    note(
+        f"{options['limit']} transcripts of the shipped corpus (synthetic Persian calls), model {options['model']} inside this "
+        "process, two routes, two ways to ask. On two cores about ten minutes; a second run takes seconds."
+    )
+    outcomes = []
+    for index, (route, answer_format) in enumerate((r, f) for r in ROUTES for f in FORMATS):
+        note(f"\n[{index + 1}/4] {_title(route, answer_format)}")
+        with progress() as advance:
+            outcomes.append(_run(options, feature_set, dataset, route, answer_format, advance))
+        show(_pooled(outcomes[-1]), aside=aside)
+    show(f"\nAn illustration on {options['limit']} transcripts: too few for any conclusion.", aside=aside)
+    labels = {f.id: f.label["en"] for f in feature_set}
+    show(feature_table(outcomes[1].scores, labels), aside=aside)
+    show(compare_table([(_title(o.run["route"], o.run["format"]), o.scores) for o in outcomes]), aside=aside)
+    recorded = recorded_results()
+    show(f"\nRecorded on {recorded['what']} ({recorded['date']}, {recorded['machine']}):", aside=aside)
+    show(compare_table([(arm["name"], arm) for arm in recorded["arms"]]), aside=aside)
+    show("\nPublished by the study, on its own 1,221 transcripts (not comparable with the corpus):", aside=aside)
+    show(compare_table([(row.name, row.recorded) for row in study_results()]), aside=aside)
+    note(_next(options["out"], outcomes, time.perf_counter() - started))
+    if aside:
+        print_json({"illustration": True, "runs": [o.document() for o in outcomes]})
+    return 1 if any(o.scores.too_many_errors for o in outcomes) else 0
+
+
+def _run(
+    options: dict[str, Any], feature_set: FeatureSet, dataset: Any, route: str, answer_format: str, advance: Any
+) -> Outcome:
+    from ..engines.opening import EngineSettings
+    from ..eval.arm import ArmSettings
+    from ..eval.job import Job, run_evaluation
+
+    arm = ArmSettings(model=options["model"], program="study", route=route, format=answer_format)  # type: ignore[arg-type]
+    job: Job = Job(
+        arm=arm,
+        dataset=dataset,
+        feature_set=feature_set,
+        engines=EngineSettings(choice="embedded"),
+        out=options["out"],
+        part="dev",
+        limit=options["limit"],
+        name=f"demo-{route}-{answer_format}",
+        command=("balin", "demo", "--limit", str(options["limit"])),
+    )
+    return run_evaluation(job, say=note, advance=advance)
+
+
+def _title(route: str, answer_format: str) -> str:
+    return f"{'Persian direct' if route == 'direct' else 'translated by the model'}, {_NAMES[answer_format]}"
+
+
+def _pooled(outcome: Outcome) -> str:
+    count, cost = outcome.scores.pooled.count, outcome.run["cost"]
+    translation = cost["translation_seconds_per_transcript"]
+    seconds = f"{cost['seconds_per_transcript']:.1f} s a transcript" if cost["seconds_per_transcript"] else "no answers"
+    return (
+        f"of {count.n} answers: {count.tp} right positives, {count.fp} false alarms, {count.fn} overlooked, {count.tn} right "
+        f"negatives, {count.missing} missing, {count.errors} errors; {seconds}"
+        + (f", and {translation:.1f} s to translate it" if translation else "")
+        + (f" ({cost['stored']} from the store)" if cost["stored"] else "")
+    )
+
+
+def _next(out: Path, outcomes: list[Outcome], seconds: float) -> str:
+    folder = outcomes[1].folder
+    return (
+        f"\nDone in {seconds / 60:.1f} minutes. What now:\n"
+        f"  balin report {folder}        the tables of one run again\n"
+        f"  less {folder / 'report.md'}      its report\n"
+        "  balin evaluate --format probe            the whole dev part\n"
+        "  balin data check calls.csv               your own data: columns id, medical_history, com_* or plain ids\n"
+        "  docs/getting-started.md                  the next steps, and how to use Ollama"
+    )

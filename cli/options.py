@@ -1,0 +1,114 @@
+"""Options that commands share, each written once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_OUT = "runs"
+DEFAULT_FEATURES = "palliative13"
+CORPUS = "corpus"
+
+
+def _stack(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+features_option = click.option(
+    "--features", default=DEFAULT_FEATURES, show_default=True, metavar="F", help="A shipped feature set or a YAML file."
+)
+
+data_option = click.option(
+    "--data",
+    default=CORPUS,
+    show_default=True,
+    metavar="FILE",
+    help="CSV, XLSX, Parquet or JSONL; `corpus` is the shipped one.",
+)
+
+out_option = click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEFAULT_OUT,
+    show_default=True,
+    metavar="DIR",
+    help="Where runs go, with the store of answers that they share.",
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document as the last line.")
+
+split_options = _stack(
+    click.option(
+        "--split",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="A split file made by `balin data split`.",
+    ),
+    click.option(
+        "--split-seed", type=int, metavar="N", help="Split the data with this seed; the split file goes to DIR/splits."
+    ),
+)
+
+engine_options = _stack(
+    click.option(
+        "--engine",
+        type=click.Choice(["auto", "ollama", "embedded"]),
+        default="auto",
+        show_default=True,
+        help="auto takes Ollama when it answers and has the model, else the embedded engine.",
+    ),
+    click.option("--host", metavar="URL", help="Ollama's address.  [default: OLLAMA_HOST, else 127.0.0.1:11434]"),
+    click.option(
+        "--allow-remote", multiple=True, metavar="HOST", help="Let text go to this host, which is not this machine."
+    ),
+    click.option("--num-ctx", type=click.IntRange(min=256), metavar="N", help="Context in tokens.  [default: 4096]"),
+    click.option(
+        "--timeout", type=click.FloatRange(min=1), default=300.0, show_default=True, metavar="S", help="Seconds for one answer."
+    ),
+    click.option(
+        "--slots",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Requests to Ollama at once: its OLLAMA_NUM_PARALLEL.",
+    ),
+    click.option(
+        "--accept-model-change", is_flag=True, help="Go on although a model's digest is not the one this DIR began with."
+    ),
+)
+
+
+def engine_settings(options: dict[str, Any]) -> Any:
+    """The `EngineSettings` that `engine_options` gave."""
+    from ..engines.opening import EngineSettings
+
+    return EngineSettings(
+        choice=options["engine"],
+        host=options["host"],
+        allow_remote=options["allow_remote"],
+        num_ctx=options["num_ctx"],
+        timeout=options["timeout"],
+        slots=options["slots"],
+    )
+
+
+def read_data(name: str, feature_set: Any, *, rejects: Path | None = None) -> Any:
+    """The dataset that `--data` names."""
+    if name == CORPUS:
+        from ..data.corpus import read_corpus
+
+        return read_corpus(feature_set)
+    from ..data.readers import read_dataset
+
+    return read_dataset(Path(name), feature_set, rejects=rejects)

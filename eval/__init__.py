@@ -1,0 +1,24 @@
+"""The score: what the answers are worth, with an interval on every number.
+
+metrics.py          AnswerTable (gold labels beside answers, as arrays), confusion counts under a missing policy, the metrics
+intervals.py        the seeded bootstrap by group, and Wilson's interval
+scores.py           Scores: the result as plain values; what `metrics.json` holds
+evaluation.py       evaluate_answers: an AnswerTable in, Scores out
+grids.py            a table of texts, shown in the terminal (rich) or written as Markdown
+tables.py           scores as grids: by feature, summary, arms beside the study's published results; the report of a run
+study_results.csv   the study's published medians over its 13 features
+
+How the numbers are meant:
+
+- Each feature is scored by itself; the summaries are the mean and the median over the features.
+- A missing answer counts as False, as in the study (policy "false"); the summaries are also given with a missing answer
+  counted as the wrong class (policy "wrong").
+- An error is no answer: it is left out of the feature's counts and counted apart. More than 2 % of the transcripts with an
+  error is too many to trust the rest.
+- A feature is undefined where its scored gold labels have one class only. It is then left out of every mean and median and
+  named. A model that predicts one class only has MCC 0, and precision 0 where it predicts no positive.
+- Intervals resample groups (patients), not transcripts, and the resamples depend on nothing but the seed and the
+  transcripts, so that all arms of a comparison share them.
+
+The files named above know no model, engine, prompt or optimizer.
+"""

@@ -1,0 +1,305 @@
+"""One evaluation from files to a run folder: data, split, arm, scores, report.
+
+The command `balin evaluate` is a thin layer over `run_evaluation`, and so is whatever else evaluates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..data.corpus import read_corpus
+from ..data.split import count_scorings, log_scoring, make_split, read_split, split_of, write_split
+from ..data.store import Store, key_of
+from ..data.transcripts import Dataset, Transcript
+from ..engines.opening import EngineSettings
+from ..errors import InputError
+from ..programs.saving import save_program
+from ..signatures.features import SHIPPED, FeatureSet
+from .arm import Advance, Arm, ArmResult, ArmSettings
+from .evaluation import evaluate_answers
+from .models import ModelRecord
+from .tables import report_markdown
+from .runs import git_state, versions, write_json, write_predictions, write_run, write_transcripts
+from .scores import Scores
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is evaluated, on what, and where the result goes.
+
+    Attributes:
+        arm: Program, model and route.
+        dataset: The data.
+        feature_set: The questions.
+        engines: How engines are opened.
+        out: The folder of runs.
+        part: `all`, `pool`, `dev`, `test`, or None: dev where there is a split, else all.
+        limit: Score only so many, the first in the file's order.
+        split: A split file.
+        split_seed: Split the data with this seed, if it has no split.
+        demos_from: A labelled dataset that demos come from, in place of the data's pool.
+        name: The run's name; by default made from what is run.
+        accept_model_change: Do not refuse a changed model digest.
+        command: The command line, for the report.
+    """
+
+    arm: ArmSettings
+    dataset: Dataset
+    feature_set: FeatureSet
+    engines: EngineSettings = field(default_factory=EngineSettings)
+    out: Path = Path("runs")
+    part: str | None = None
+    limit: int | None = None
+    split: Path | None = None
+    split_seed: int | None = None
+    demos_from: Dataset | None = None
+    name: str | None = None
+    accept_model_change: bool = False
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an evaluation left.
+
+    Attributes:
+        folder: The run folder.
+        run: What `run.json` holds.
+        scores: The scores.
+        report: The report in Markdown.
+    """
+
+    folder: Path
+    run: dict[str, Any]
+    scores: Scores
+    report: str
+
+    def document(self) -> dict[str, Any]:
+        """The JSON document of `--json`."""
+        run, cost = self.run, self.run["cost"]
+        return {
+            "run": str(self.folder),
+            "n": self.scores.n,
+            "part": run["data"]["part"],
+            "model": run["model"]["name"],
+            "engine": run["model"]["engine"],
+            "route": run["route"],
+            "english": run["english"],
+            "translator": run["translator"] and run["translator"]["name"],
+            "program": run["program"]["name"],
+            "format": run["format"],
+            "demos": run["demos"]["n"],
+            "scores": self.scores.summary(),
+            "answers": dict(self.scores.answers),
+            "undefined": list(self.scores.undefined),
+            "seconds_per_transcript": cost["seconds_per_transcript"],
+            "engine_seconds_per_transcript": cost["engine_seconds_per_transcript"],
+            "translation_seconds_per_transcript": cost["translation_seconds_per_transcript"],
+            "tokens": cost["tokens"],
+            "stored": cost["stored"],
+            "errors_exceeded": self.scores.too_many_errors,
+        }
+
+
+def run_evaluation(
+    job: Job, *, say: Callable[[str], None] = lambda _: None, advance: Advance = lambda *_: None
+) -> Outcome:
+    """Answer, score and write one run.
+
+    Args:
+        job: What to do.
+        say: Told in a sentence what a user should know on the way.
+        advance: Told (phase, done, of).
+
+    Raises:
+        InputError: Something the user gave cannot be used.
+        EngineUnavailable: No model to ask; what was answered is in the store.
+    """
+    started, clock = datetime.now(UTC), time.perf_counter()
+    job.out.mkdir(parents=True, exist_ok=True, mode=0o700)
+    dataset, split_path = _split(job)
+    part = job.part or ("dev" if dataset.parts else "all")
+    scored = list(dataset.part(part))[: job.limit]
+    store = Store(job.out / "store")
+    arm = Arm(
+        settings=job.arm,
+        feature_set=job.feature_set,
+        store=store,
+        engines=job.engines,
+        models=ModelRecord(job.out / "models.json", accept_change=job.accept_model_change),
+        candidates=_candidates(job, dataset),
+        say=say,
+        advance=advance,
+    )
+    result = arm.run(scored)
+    scores = evaluate_answers(result.table(job.feature_set))
+    if part in ("test", "all") and split_path is not None:
+        program = f"{result.extractor.name}@{result.extractor.hash()[:12]}"
+        log_scoring(split_path, part=part, program=program, run=_name(job, part, result), n=scores.n)
+    run = _describe(job, dataset, part, split_path, result, scores)
+    run |= {
+        "started": started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.perf_counter() - clock, 3),
+    }
+    report = report_markdown(run, scores, run["labels"])
+    folder = job.out / run["name"]
+    write_run(
+        folder,
+        run,
+        {
+            "predictions.parquet": lambda p: write_predictions(p, result, job.feature_set.ids),
+            "transcripts.parquet": lambda p: write_transcripts(p, result),
+            "metrics.json": lambda p: write_json(p, scores.to_dict()),
+            "program.json": lambda p: save_program(result.extractor, p),
+            "report.md": lambda p: _write_text(p, report),
+        },
+    )
+    return Outcome(folder, run, scores, report)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _split(job: Job) -> tuple[Dataset, Path | None]:
+    """The data with its parts, and the split file that says so; (data, None) where nothing is split."""
+    if job.split is not None and job.split_seed is not None:
+        raise InputError("--split names a split and --split-seed makes one; give one of them")
+    if job.split is not None:
+        return job.dataset.with_parts(read_split(job.split, job.dataset).part_of), job.split
+    own = bool(job.dataset.parts) and job.split_seed is None
+    if not own and job.split_seed is None and job.part in (None, "all"):
+        return job.dataset, None
+    stem = f"{Path(job.dataset.name).stem}-{job.dataset.sha256[:8]}"
+    path = job.out / "splits" / (f"{stem}.json" if own else f"{stem}-seed{job.split_seed or 0}.json")
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        split = split_of(job.dataset) if own else make_split(job.dataset, job.feature_set, seed=job.split_seed or 0)
+        write_split(split, path)
+    return job.dataset.with_parts(read_split(path, job.dataset).part_of), path
+
+
+def _candidates(job: Job, dataset: Dataset) -> list[Transcript]:
+    """The transcripts that demos may come from: those of --demos-from, the data's own pool, or the shipped corpus's."""
+    if job.demos_from is not None:
+        return list(job.demos_from)
+    own = [t for t in dataset if t.part == "pool"]
+    if own or job.feature_set.id not in SHIPPED:
+        return own
+    return list(read_corpus(job.feature_set).part("pool"))
+
+
+def _describe(
+    job: Job, dataset: Dataset, part: str, split_path: Path | None, result: ArmResult, scores: Scores
+) -> dict[str, Any]:
+    """What `run.json` holds."""
+    arm, extractor = job.arm, result.extractor
+    translated = arm.route == "translated"
+    program = {"name": extractor.name, "hash": extractor.hash(), "language": extractor.adapter.language}
+    translator = result.translator and {
+        **result.translator[1].to_dict(),
+        "program": {"hash": result.translator[0].hash(), "demos": len(result.translator[0].predict.demos)},
+    }
+    return {
+        "name": _name(job, part, result),
+        "command": shlex.join(job.command),
+        "settings": {**asdict(arm), "part": part, "limit": job.limit},
+        "labels": {f.id: f.label.get("en", f.id) for f in job.feature_set},
+        "feature_set": {"id": job.feature_set.id, "hash": job.feature_set.hash, "n": len(job.feature_set)},
+        "model": result.identity.to_dict(),
+        "engine_note": result.engine_note,
+        "route": arm.route,
+        "english": arm.english if translated else None,
+        "translator": translator,
+        "program": program,
+        "format": extractor.format,
+        "demos": {
+            "n": len(extractor.predict.demos),
+            "ids": [d.id for d in result.demos],
+            "from": None if not result.demos else (job.demos_from.name if job.demos_from else "pool"),
+            "held_out": result.held_out,
+        },
+        "data": {
+            "name": dataset.name,
+            "sha256": dataset.sha256,
+            "part": part,
+            "n": scores.n,
+            "rejects": len(dataset.rejects),
+            "split": None if split_path is None else str(split_path),
+            "split_sha256": None if split_path is None else hashlib.sha256(split_path.read_bytes()).hexdigest(),
+            "test_scored": None if split_path is None else count_scorings(split_path),
+        },
+        "seeds": {"demos": arm.seed, "split": job.split_seed, "bootstrap": scores.seed},
+        "cost": _cost(result),
+        "failures": _failures(result),
+        "warnings": _warnings(result, scores),
+        "versions": versions(),
+        "git": git_state(),
+    }
+
+
+def _name(job: Job, part: str, result: ArmResult) -> str:
+    """Equal for equal settings, so that the same command writes the same folder; different for anything that differs."""
+    if job.name is not None:
+        return job.name
+    arm = job.arm
+    route = arm.route if arm.route == "direct" else f"translated-{arm.english}"
+    stem = Path(job.dataset.name).stem
+    told = (stem, job.dataset.sha256, part, job.limit, result.extractor.hash(), result.identity.to_dict(), route)
+    translator = result.translator and (result.translator[0].hash(), result.translator[1].to_dict())
+    short = key_of(told=[str(x) for x in told], translator=str(translator), ids=[t.id for t in result.transcripts])[:8]
+    parts = (stem, part, result.identity.name, route, result.extractor.name, result.extractor.format, short)
+    return "-".join("".join(c if c.isalnum() or c in "._" else "_" for c in p) for p in parts)
+
+
+def _cost(result: ArmResult) -> dict[str, Any]:
+    """Means over the answered transcripts, from the telemetry that is stored with each answer."""
+    done = [e for e in result.extractions if e.failure is None]
+    made = [e.translation for e in result.extractions if e.translation and e.translation.failure is None]
+
+    def mean(values: list[float | int | None], digits: int = 4) -> float | None:
+        known = [v for v in values if v is not None]
+        return round(sum(known) / len(known), digits) if known and len(known) == len(values) else None
+
+    return {
+        "seconds_per_transcript": mean([e.seconds for e in done]),
+        "engine_seconds_per_transcript": mean([e.telemetry.engine_seconds for e in done]),
+        "translation_seconds_per_transcript": mean([t.seconds for t in made]),
+        "tokens": {
+            "prompt": mean([e.telemetry.prompt_tokens for e in done], 1),
+            "cached": mean([e.telemetry.cached_tokens for e in done], 1),
+            "generated": mean([e.telemetry.generated_tokens for e in done], 1),
+        },
+        "stored": sum(e.stored for e in result.extractions),
+    }
+
+
+def _failures(result: ArmResult) -> dict[str, int]:
+    kinds = [e.failure for e in result.extractions if e.failure]
+    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+
+
+def _warnings(result: ArmResult, scores: Scores) -> list[str]:
+    found = []
+    if result.held_out:
+        found.append(f"{result.held_out} transcripts of the part are not scored: they share id, group or text with a demo.")
+    if result.dropped:
+        found.append(f"{result.dropped} of the demos drawn are left out: their translation failed.")
+    kinds: dict[str, int] = {}
+    for extraction in result.extractions:
+        for name in extraction.translation.warnings if extraction.translation else ():
+            kinds[name] = kinds.get(name, 0) + 1
+    if kinds:
+        listed = ", ".join(f"{name} {count}" for name, count in sorted(kinds.items()))
+        found.append(f"Checks on the translations that did not pass, of {scores.n}: {listed}.")
+    if scores.too_many_errors:
+        found.append(f"{scores.transcripts_with_error} of {scores.n} transcripts have a failed call: over 2 %.")
+    return found

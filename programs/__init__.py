@@ -1,0 +1,12 @@
+"""The program: what is asked of a model, and how its words become answers.
+
+formats/        the answer formats: pure render and parse
+adapter.py      DSPy adapters over them
+extractor.py    Extractor: answers every feature of one text
+translator.py   Translator: source text to English
+translation.py  a translation and the checks on it
+pipeline.py     Pipeline: the two routes, over the store
+builtin.py      the built-in programs: `study`, `zero-shot`, `few-shot`
+demos.py        which worked examples, and the guard against leaks
+saving.py       programs as JSON files
+"""

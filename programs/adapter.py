@@ -1,0 +1,128 @@
+"""DSPy adapters: thin wrappers that turn a signature and demos into a prompt of ours, and the model's text into fields.
+
+DSPy's own chat format costs about 900 prompt tokens for a short note and fails a whole record over one bad field. These
+adapters render an answer format, ask the engine below the language model, and always return every field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..engines.lm import engine_of
+from ..engines.protocol import ChatRequest, Completion, Engine, Message, Telemetry
+from ..signatures import extract, translate
+from ..signatures.features import FeatureSet
+from ..signatures.private_dspy import dspy
+from .formats import AnswerFormat, Demo, Prompt, Task
+
+
+def ask(engine: Engine, prompt: Prompt, *, temperature: float = 0.0, seed: int = 0) -> list[Completion]:
+    """Ask one prompt: one completion, or one for each probe.
+
+    Raises:
+        CallError: This transcript could not be answered.
+        EngineUnavailable: Nothing further can be asked.
+    """
+    if prompt.probes:
+        prefix = engine.render(prompt.messages)
+        return [engine.read(prefix + probe, top_logprobs=prompt.top_logprobs) for probe in prompt.probes]
+    request = ChatRequest(
+        messages=prompt.messages,
+        max_tokens=prompt.max_tokens,
+        schema=prompt.schema,
+        top_logprobs=prompt.top_logprobs,
+        temperature=temperature,
+        seed=seed,
+        partial=prompt.partial,
+    )
+    return [engine.chat(request)]
+
+
+class ExtractAdapter(dspy.Adapter):
+    """An answer format as a DSPy adapter for the Extract signature.
+
+    Each prediction holds the feature fields (True, False or None) and, beside them, `answers` (id → `Answer`), `telemetry`
+    and `raw` (what the model wrote; for probes the likeliest token of each).
+    """
+
+    def __init__(
+        self, answer_format: AnswerFormat, feature_set: FeatureSet, *, language: str, definitions: bool, max_tokens: int
+    ) -> None:
+        super().__init__()
+        self.answer_format = answer_format
+        self.feature_set = feature_set
+        self.language = language
+        self.definitions = definitions
+        self.max_tokens = max_tokens
+
+    def task(self, signature: Any) -> Task:
+        """The task with the signature's instructions, which optimizers may have rewritten."""
+        return Task(signature.instructions, self.feature_set, self.language, self.definitions, self.max_tokens)
+
+    def prompt(self, signature: Any, demos: Sequence[Mapping[str, Any]], inputs: Mapping[str, Any]) -> Prompt:
+        """The prompt for one transcript."""
+        ids = self.feature_set.ids
+        worked = [Demo(str(d[extract.INPUT]), {i: bool(d[i]) for i in ids}) for d in demos]
+        return self.answer_format.prompt(self.task(signature), worked, str(inputs[extract.INPUT]))
+
+    def format(self, signature: Any, demos: list[dict[str, Any]], inputs: dict[str, Any]) -> list[dict[str, Any]]:
+        """The messages, in DSPy's own shape."""
+        return [{"role": m.role, "content": m.content} for m in self.prompt(signature, demos, inputs).messages]
+
+    def parse(self, signature: Any, completion: str) -> dict[str, Any]:
+        """The fields that a written answer gives."""
+        answers = self.answer_format.read(self.task(signature), [Completion(completion, "stop")])
+        return {i: a.value for i, a in answers.items()}
+
+    def __call__(
+        self, lm: Any, lm_kwargs: dict[str, Any], signature: Any, demos: list[dict[str, Any]], inputs: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Render, ask and read; one prediction."""
+        prompt = self.prompt(signature, demos, inputs)
+        completions = ask(engine_of(lm), prompt, **_sampling(lm, lm_kwargs))
+        answers = self.answer_format.read(self.task(signature), completions)
+        return [
+            {
+                **{i: a.value for i, a in answers.items()},
+                "answers": answers,
+                "telemetry": sum((c.telemetry for c in completions), Telemetry()),
+                "raw": "\n".join(c.text for c in completions),
+            }
+        ]
+
+
+class TranslateAdapter(dspy.Adapter):
+    """Plain text in, plain text out: the translation is the whole answer."""
+
+    def __init__(self, max_tokens: int) -> None:
+        super().__init__()
+        self.max_tokens = max_tokens
+
+    def messages(self, signature: Any, demos: Sequence[Mapping[str, Any]], inputs: Mapping[str, Any]) -> tuple[Message, ...]:
+        """Instructions, worked translations as turns, and the text."""
+        turns = [Message("system", signature.instructions)]
+        for demo in demos:
+            turns += [Message("user", str(demo[translate.INPUT])), Message("assistant", str(demo[translate.OUTPUT]))]
+        return (*turns, Message("user", str(inputs[translate.INPUT])))
+
+    def format(self, signature: Any, demos: list[dict[str, Any]], inputs: dict[str, Any]) -> list[dict[str, Any]]:
+        """The messages, in DSPy's own shape."""
+        return [{"role": m.role, "content": m.content} for m in self.messages(signature, demos, inputs)]
+
+    def parse(self, signature: Any, completion: str) -> dict[str, Any]:
+        """The translation without white space around it."""
+        return {translate.OUTPUT: completion.strip()}
+
+    def __call__(
+        self, lm: Any, lm_kwargs: dict[str, Any], signature: Any, demos: list[dict[str, Any]], inputs: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Render, ask and read; one prediction."""
+        prompt = Prompt(self.messages(signature, demos, inputs), self.max_tokens)
+        (completion,) = ask(engine_of(lm), prompt, **_sampling(lm, lm_kwargs))
+        return [{**self.parse(signature, completion.text), "telemetry": completion.telemetry}]
+
+
+def _sampling(lm: Any, lm_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    given = {**getattr(lm, "kwargs", {}), **lm_kwargs}
+    return {"temperature": given.get("temperature") or 0.0, "seed": given.get("seed") or 0}

@@ -1,0 +1,172 @@
+"""The pipeline: one transcript to answers, by either route, asking the model only for what the store does not have.
+
+`direct` reads the source text. `translated` reads what a model made of it in English: the translator's own output, made
+once and stored, or (`english="given"`) the English column of the data file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ..data.store import Store, key_of
+from ..data.transcripts import Transcript, text_hash
+from ..engines.lm import engine_of
+from ..engines.protocol import Telemetry
+from ..errors import CallError, InputError
+from ..signatures.answers import ERROR, Answer, State
+from ..signatures.private_dspy import dspy
+from .extractor import Extractor
+from .translation import Translation, check_translation
+from .translator import Translator
+
+Route = Literal["direct", "translated"]
+English = Literal["model", "given"]
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """The answers for one transcript.
+
+    Attributes:
+        answers: One for every feature, in the set's order.
+        telemetry: What the extraction cost, also when it came from the store.
+        seconds: Wall time of the extraction, Balin's own work included; the stored one where it came from the store.
+        failure: The kind of `CallError` that made every answer `error`, or None.
+        stored: Whether it came from the store.
+        translation: What was read on the translated route, or None.
+    """
+
+    answers: Mapping[str, Answer]
+    telemetry: Telemetry
+    seconds: float = 0.0
+    failure: str | None = None
+    stored: bool = False
+    translation: Translation | None = None
+
+
+class Pipeline(dspy.Module):
+    """The two routes as one module.
+
+    Args:
+        extractor: Reads the text; its language model is set (`set_lm`).
+        translator: Makes English of the source, for the translated route with `english="model"`.
+        route: `direct` or `translated`.
+        english: Where the translated route's text comes from.
+        store: Keeps every answer the moment it exists.
+
+    Raises:
+        InputError: The translated route without a translator.
+    """
+
+    def __init__(
+        self,
+        extractor: Extractor,
+        *,
+        store: Store,
+        translator: Translator | None = None,
+        route: Route = "direct",
+        english: English = "model",
+    ) -> None:
+        super().__init__()
+        if route == "translated" and english == "model" and translator is None:
+            raise InputError("the translated route needs a translator (--translator MODEL) or --english given")
+        self.extractor = extractor
+        self.translator = translator if route == "translated" and english == "model" else None
+        self.route = route
+        self.english = english
+        self.store = store
+
+    def forward(self, transcript: Transcript) -> dspy.Prediction:
+        """Both steps for one transcript; the prediction holds `extraction`."""
+        return dspy.Prediction(extraction=self.extract(transcript, self.translate(transcript)))
+
+    def translate(self, transcript: Transcript) -> Translation | None:
+        """The model's translation of a transcript, stored or made now; None where this pipeline translates nothing."""
+        return None if self.translator is None else stored_translation(self.translator, self.store, transcript)
+
+    def extract(self, transcript: Transcript, translation: Translation | None) -> Extraction:
+        """The answers for a transcript, stored or asked for now.
+
+        A failed call gives `error` answers and is not stored, so that the next run asks again.
+        """
+        text = self._text(transcript, translation)
+        if text is None:
+            return self._failed((translation and translation.failure) or "no_english_text", translation)
+        key = answer_key(self.extractor, text)
+        record = self.store.get("predictions", key)
+        if record is not None:
+            answers = {i: Answer(State(s), p) for i, (s, p) in record["answers"].items()}
+            return Extraction(
+                answers, Telemetry.from_dict(record["telemetry"]), record["seconds"], None, True, translation
+            )
+        started = time.perf_counter()
+        try:
+            prediction = self.extractor(transcript=text)
+        except CallError as error:
+            return self._failed(error.kind, translation)
+        answers, seconds = dict(prediction.answers), time.perf_counter() - started
+        self.store.put(
+            "predictions",
+            key,
+            {
+                "id": transcript.id,
+                "answers": {i: [a.state.value, a.p_true] for i, a in answers.items()},
+                "telemetry": prediction.telemetry.to_dict(),
+                "seconds": seconds,
+                "raw": prediction.raw,
+            },
+        )
+        return Extraction(answers, prediction.telemetry, seconds, None, False, translation)
+
+    def is_stored(self, transcript: Transcript) -> bool:
+        """Whether the whole answer is there without asking a model."""
+        translation: Translation | None = None
+        if self.translator is not None:
+            record = self.store.get("translations", answer_key(self.translator, transcript.text))
+            if record is None:
+                return False
+            translation = Translation.from_record(record, transcript.text)
+        text = self._text(transcript, translation)
+        return text is not None and self.store.get("predictions", answer_key(self.extractor, text)) is not None
+
+    def _text(self, transcript: Transcript, translation: Translation | None) -> str | None:
+        if self.route == "direct":
+            return transcript.text
+        return transcript.english if self.english == "given" else translation.text if translation else None
+
+    def _failed(self, kind: str, translation: Translation | None) -> Extraction:
+        answers = dict.fromkeys(self.extractor.feature_set.ids, ERROR)
+        return Extraction(answers, Telemetry(), 0.0, kind, False, translation)
+
+
+def stored_translation(translator: Translator, store: Store, transcript: Transcript) -> Translation:
+    """The model's translation of one transcript, stored or made now.
+
+    A failed call gives a translation without text and is not stored, so that the next run asks again.
+    """
+    key = answer_key(translator, transcript.text)
+    record = store.get("translations", key)
+    if record is not None:
+        return Translation.from_record(record, transcript.text)
+    started = time.perf_counter()
+    try:
+        text = translator(source=transcript.text)
+    except CallError as error:
+        return Translation(None, Telemetry(), failure=error.kind)
+    made = Translation(
+        text.translation,
+        text.telemetry,
+        time.perf_counter() - started,
+        warnings=check_translation(transcript.text, text.translation),
+    )
+    store.put("translations", key, {"id": transcript.id, **made.to_record()})
+    return made
+
+
+def answer_key(program: Extractor | Translator, text: str) -> str:
+    """The key of an answer in the store: what was asked (program), of whom (model, engine, context), about what (text)."""
+    identity = engine_of(program.predict.lm).identity
+    return key_of(program=program.hash(), model=identity.to_dict(), text=text_hash(text))

@@ -1,0 +1,114 @@
+"""Programs as JSON files: instructions, format and demos with the signature's fields only. No pickle, no model, no path.
+
+A loaded program makes prompts that are byte for byte those of the saved
+one; the stored hash proves it, and a program whose prompts would differ is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..data.files import write_private
+from ..errors import ProgramError
+from ..signatures.extract import INPUT
+from ..signatures.features import FeatureSet
+from .extractor import Extractor
+from .formats import FORMATS
+
+SCHEMA_VERSION = 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _FeatureSetReference(_Strict):
+    id: str
+    hash: str
+
+
+class _ProgramFile(_Strict):
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    kind: Literal["extract"]
+    name: str
+    hash: str
+    feature_set: _FeatureSetReference
+    format: str
+    language: str
+    definitions: bool
+    max_tokens: Annotated[int, Field(ge=1)]
+    instructions: str
+    demos: list[dict[str, str | bool]]
+
+
+def save_program(extractor: Extractor, path: Path) -> None:
+    """Write a program; the file may hold the text of its demos, so only its owner can read it."""
+    content = {
+        "schema": SCHEMA_VERSION,
+        "kind": "extract",
+        "name": extractor.name,
+        "hash": extractor.hash(),
+        **extractor.state(),
+    }
+    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    write_private(path, text.encode("utf-8"))
+
+
+def load_program(path: Path, feature_set: FeatureSet) -> Extractor:
+    """Read a program for a feature set.
+
+    Raises:
+        ProgramError: No such file, not a program, an unknown version, another feature set, or changed prompts.
+    """
+    found = _read(path)
+    if found.feature_set.id != feature_set.id or found.feature_set.hash != feature_set.hash:
+        raise ProgramError(
+            f"{path}: made for feature set {found.feature_set.id} ({found.feature_set.hash[:12]}), and this is "
+            f"{feature_set.id} ({feature_set.hash[:12]}); give the feature set that it was made with (--features)"
+        )
+    if found.format not in FORMATS:
+        raise ProgramError(f"{path}: format: {found.format!r} is unknown; there are: {', '.join(FORMATS)}")
+    extractor = Extractor(
+        feature_set,
+        name=found.name,
+        format=found.format,
+        language=found.language,
+        instructions=found.instructions,
+        definitions=found.definitions,
+        max_tokens=found.max_tokens,
+    )
+    extractor.set_demos([_demo(path, index, demo, feature_set) for index, demo in enumerate(found.demos)])
+    if extractor.hash() != found.hash:
+        raise ProgramError(f"{path}: its prompts are not those it was saved with: the file or Balin's wording was changed")
+    return extractor
+
+
+def _read(path: Path) -> _ProgramFile:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProgramError(f"no program {str(path)!r}: it is neither a built-in one nor a file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProgramError(f"{path}: cannot be read ({type(error).__name__})") from None
+    except ValueError:
+        raise ProgramError(f"{path}: not JSON; a program file is what `balin evaluate` leaves as program.json") from None
+    version = content.get("schema") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ProgramError(f"{path}: schema {version!r} is unknown; this Balin reads {SCHEMA_VERSION}")
+    try:
+        return _ProgramFile.model_validate(content)
+    except ValidationError as error:
+        # Only place and kind: pydantic's message would quote the value, which may be a demo's text.
+        first = error.errors(include_input=False)[0]
+        raise ProgramError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['type']}") from None
+
+
+def _demo(path: Path, index: int, demo: dict[str, Any], feature_set: FeatureSet) -> tuple[str, dict[str, bool]]:
+    wanted = {INPUT, *feature_set.ids}
+    if set(demo) != wanted or not isinstance(demo[INPUT], str) or not all(isinstance(demo[i], bool) for i in feature_set.ids):
+        raise ProgramError(f"{path}: demos[{index}]: must hold {INPUT!r} and true or false for every feature, nothing else")
+    return demo[INPUT], {i: demo[i] for i in feature_set.ids}

@@ -1,0 +1,94 @@
+"""A translation as a thing to be checked: its text, what it cost, and what looks wrong with it without a reference."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..engines.protocol import Telemetry
+
+# Words per word. Persian joins what English spells out, so English runs longer; outside this band something was lost or added.
+LENGTH_RATIO = (0.6, 2.5)
+FOREIGN_SHARE = 0.10
+
+_REFUSAL = re.compile(r"\b(i(?:'m| am) (?:sorry|unable)|i can(?:no|')t|as an ai\b|cannot (?:help|assist|translate))", re.IGNORECASE)
+_NUMBER = re.compile(r"\d+")
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """What the translator made of one text.
+
+    Attributes:
+        text: The translation, or None where the call failed.
+        telemetry: What it cost, also when it came from the store.
+        seconds: Wall time of the translation; the stored one where it came from the store.
+        failure: The kind of `CallError`, or None.
+        warnings: Names of the checks that it did not pass; see `check_translation`.
+        stored: Whether it came from the store.
+    """
+
+    text: str | None
+    telemetry: Telemetry
+    seconds: float = 0.0
+    failure: str | None = None
+    warnings: tuple[str, ...] = ()
+    stored: bool = False
+
+    def to_record(self) -> dict[str, Any]:
+        """For the store."""
+        return {"text": self.text, "telemetry": self.telemetry.to_dict(), "seconds": self.seconds}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], source: str) -> Translation:
+        """From the store; the checks are made again."""
+        text = str(record["text"])
+        telemetry = Telemetry.from_dict(record["telemetry"])
+        return cls(text, telemetry, record["seconds"], None, check_translation(source, text), True)
+
+
+def check_translation(source: str, translation: str) -> tuple[str, ...]:
+    """Names of what looks wrong, without a reference.
+
+    `length`: words of the translation over words of the source are outside `LENGTH_RATIO`. `untranslated`: more than
+    `FOREIGN_SHARE` of the letters are of the source's script, where that is not Latin. `numbers`: a number of the source is
+    not in the translation (digits of any script; numbers written as words are not seen). `refusal`: the model speaks of
+    itself. `repetition`: one sentence stands three times or more.
+    """
+    found = []
+    words = len(_WORD.findall(source)), len(_WORD.findall(translation))
+    if words[0] and not LENGTH_RATIO[0] <= words[1] / words[0] <= LENGTH_RATIO[1]:
+        found.append("length")
+    if _script(source) != "LATIN" and _share(translation, _script(source)) > FOREIGN_SHARE:
+        found.append("untranslated")
+    if not _numbers(source) <= _numbers(translation):
+        found.append("numbers")
+    if _REFUSAL.search(translation[:200]):
+        found.append("refusal")
+    sentences = [s.strip().casefold() for s in re.split(r"[.!?؟\n]+", translation) if len(s.split()) > 2]
+    if any(sentences.count(s) > 2 for s in set(sentences)):
+        found.append("repetition")
+    return tuple(found)
+
+
+def _letters(text: str) -> list[str]:
+    return [unicodedata.name(c, "?").split(" ", 1)[0] for c in text if c.isalpha()]
+
+
+def _script(text: str) -> str:
+    scripts = _letters(text)
+    return max(set(scripts), key=scripts.count) if scripts else "LATIN"
+
+
+def _share(text: str, script: str) -> float:
+    scripts = _letters(text)
+    return scripts.count(script) / len(scripts) if scripts else 0.0
+
+
+def _numbers(text: str) -> set[int]:
+    # int() reads the decimal digits of every script.
+    return {int(n) for n in _NUMBER.findall(text)}

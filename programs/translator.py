@@ -1,0 +1,56 @@
+"""The Translator: a DSPy module that turns one transcript into the target language."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from ..signatures.features import FeatureSet
+from ..signatures.private_dspy import dspy
+from ..signatures.translate import INPUT, OUTPUT, translate_signature
+from .adapter import TranslateAdapter
+
+MAX_TOKENS = 768
+
+
+class Translator(dspy.Module):
+    """One `dspy.Predict` over the Translate signature.
+
+    Args:
+        feature_set: Says what language the transcripts are in and what they are about.
+        target: Language code to translate into.
+        instructions: In place of the default ones.
+        max_tokens: Most tokens of one translation; a longer one is an error, never a cut text.
+    """
+
+    def __init__(
+        self, feature_set: FeatureSet, *, target: str = "en", instructions: str | None = None, max_tokens: int = MAX_TOKENS
+    ) -> None:
+        super().__init__()
+        self.target = target
+        self.predict = dspy.Predict(translate_signature(feature_set, target, instructions))
+        self.adapter = TranslateAdapter(max_tokens)
+
+    def set_demos(self, demos: Sequence[tuple[str, str]]) -> None:
+        """Use these worked examples, as (source, translation)."""
+        self.predict.demos = [dspy.Example({INPUT: s, OUTPUT: t}).with_inputs(INPUT) for s, t in demos]
+
+    def forward(self, source: str) -> dspy.Prediction:
+        """The translation of one text, with `telemetry` beside it."""
+        with dspy.context(adapter=self.adapter):
+            return self.predict(source=source)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that decides what is asked, as JSON-ready values."""
+        return {
+            "target": self.target,
+            "max_tokens": self.adapter.max_tokens,
+            "instructions": self.predict.signature.instructions,
+            "demos": [{k: demo[k] for k in (INPUT, OUTPUT)} for demo in self.predict.demos],
+        }
+
+    def hash(self) -> str:
+        """SHA-256 (hex) of the state."""
+        return hashlib.sha256(json.dumps(self.state(), ensure_ascii=False, sort_keys=True).encode()).hexdigest()
