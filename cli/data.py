@@ -21,10 +21,18 @@ def command() -> None:
     """Check a data file, split it, or make rows for a load test."""
 
 
-@command.command("check", epilog="\b\nExamples:\n  balin data check calls.csv --rejects rejects.csv\n  balin data check corpus --json\n")
+@command.command(
+    "check",
+    epilog="\b\nExamples:\n  balin data check calls.csv --rejects rejects.csv\n  balin data check corpus --json\n",
+)
 @click.argument("file", default=CORPUS)
 @features_option
-@click.option("--rejects", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write rows that cannot be used here.")
+@click.option(
+    "--rejects",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write rows that cannot be used here.",
+)
 @json_option
 def check_command(file: str, **options: Any) -> int:
     """Report on a data file: rows, labels, duplicates, prevalence, lengths, leaks between parts, hints of personal data.
@@ -52,20 +60,28 @@ def check_command(file: str, **options: Any) -> int:
     return 1 if dataset.rejects else 0
 
 
-def _tables(report: DataReport, labels: dict[str, str]) -> list[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]]:
+def _tables(
+    report: DataReport, labels: dict[str, str]
+) -> list[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]]:
     """Title, columns and rows of the two tables of a report."""
     words, scripts = report.words, report.scripts
     about = (
         ("rows", str(report.rows)),
         ("usable", str(report.usable)),
         ("rejected", ", ".join(f"{kind} {count}" for kind, count in report.rejects.items()) or "0"),
-        ("groups", f"{report.groups}, {report.repeating_groups} with several transcripts; {report.ungrouped} transcripts without"),
+        (
+            "groups",
+            f"{report.groups}, {report.repeating_groups} with several transcripts; {report.ungrouped} transcripts without",
+        ),
         ("words a text", f"{words['min']:.0f} to {words['max']:.0f}, median {words['median']:.0f}" if words else "–"),
         ("letters", ", ".join(f"{name} {share:.0%}" for name, share in scripts.items()) or "–"),
         ("with English text", str(report.english)),
         ("texts that stand twice", str(len(report.duplicates))),
         ("parts", ", ".join(f"{name} {part.n}" for name, part in report.parts.items()) or "none"),
-        ("hints of personal data", ", ".join(f"{k} {h.count}" for k, h in report.personal_data.items() if h.count) or "none"),
+        (
+            "hints of personal data",
+            ", ".join(f"{k} {h.count}" for k, h in report.personal_data.items() if h.count) or "none",
+        ),
     )
     parts = tuple(report.parts)
     features = tuple(
@@ -90,11 +106,19 @@ def _tables(report: DataReport, labels: dict[str, str]) -> list[tuple[str, tuple
 )
 @click.argument("file")
 @features_option
-@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), required=True, metavar="FILE", help="The split file.")
+@click.option(
+    "--to", type=click.Path(dir_okay=False, path_type=Path), required=True, metavar="FILE", help="The split file."
+)
 @click.option("--split-seed", type=int, default=0, show_default=True, metavar="N", help="Of the draw.")
-@click.option("--pool", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="Share that demos may come from.")
-@click.option("--dev", type=click.FloatRange(0, 1), default=0.35, show_default=True, help="Share that choices are made on.")
-@click.option("--test", type=click.FloatRange(0, 1), default=0.40, show_default=True, help="Share that is locked until the end.")
+@click.option(
+    "--pool", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="Share that demos may come from."
+)
+@click.option(
+    "--dev", type=click.FloatRange(0, 1), default=0.35, show_default=True, help="Share that choices are made on."
+)
+@click.option(
+    "--test", type=click.FloatRange(0, 1), default=0.40, show_default=True, help="Share that is locked until the end."
+)
 @click.option("--replace", is_flag=True, help="Replace a split file that is there.")
 @json_option
 def split_command(file: str, **options: Any) -> int:
@@ -109,7 +133,9 @@ def split_command(file: str, **options: Any) -> int:
 
     target: Path = options["to"]
     if target.exists() and not options["replace"]:
-        raise InputError(f"{target} exists; a new split under an old name would mix up dev and test. Use --replace, or another name")
+        raise InputError(
+            f"{target} exists; a new split under an old name would mix up dev and test. Use --replace, or another name"
+        )
     feature_set = load_feature_set(options["features"])
     dataset = read_data(file, feature_set)
     fractions = {name: options[name] for name in ("pool", "dev", "test")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -63,12 +64,16 @@ def _ollama(host: str | None, allow_remote: tuple[str, ...]) -> list[dict[str, s
     local = [m for m in models if not m.remote]
     found = [_check(OK, "Ollama", f"version {version}")]
     if local:
-        found.append(_check(OK, "Ollama models", ", ".join(m.name + (" (catalogue)" if m.name in known else "") for m in local)))
+        found.append(
+            _check(OK, "Ollama models", ", ".join(m.name + (" (catalogue)" if m.name in known else "") for m in local))
+        )
     else:
         found.append(_check(BAD, "Ollama models", "none", "`ollama pull qwen2.5:1.5b-instruct`"))
     for model in models:
         if model.remote:
-            found.append(_check(WARN, "cloud model", model.name, "Balin refuses it; `ollama rm` it, or set OLLAMA_NO_CLOUD=1"))
+            found.append(
+                _check(WARN, "cloud model", model.name, "Balin refuses it; `ollama rm` it, or set OLLAMA_NO_CLOUD=1")
+            )
     for item in loaded:
         found.append(_check(OK, "loaded model", f"{item.name}, context {item.num_ctx or 'not told'}"))
     return found
@@ -83,12 +88,16 @@ def _embedded() -> list[dict[str, str]]:
     try:
         found = [_check(OK, "embedded engine", f"xllamacpp {metadata.version('xllamacpp')}")]
     except metadata.PackageNotFoundError:
-        return [_check(WARN, "embedded engine", "xllamacpp is not installed", "pip install xllamacpp, where a wheel exists")]
+        return [
+            _check(WARN, "embedded engine", "xllamacpp is not installed", "pip install xllamacpp, where a wheel exists")
+        ]
     here = [m.name for m in load_catalogue() if m.gguf and find_weights(m, models_dir=default_models_dir())]
     if here:
         found.append(_check(OK, "embedded weights", f"{', '.join(here)} in {default_models_dir()}"))
     else:
-        found.append(_check(BAD, "embedded weights", f"none in {default_models_dir()}", "`balin models pull qwen2.5-coder:1.5b`"))
+        found.append(
+            _check(BAD, "embedded weights", f"none in {default_models_dir()}", "`balin models pull qwen2.5-coder:1.5b`")
+        )
     return found
 
 
@@ -107,9 +116,21 @@ def _privacy(options: dict[str, Any]) -> list[dict[str, str]]:
     found.append(_check(OK, "DSPy and LiteLLM", "downloads, disk cache, history and log contents off"))
     cloud = os.environ.get("OLLAMA_NO_CLOUD") == "1"
     found.append(
-        _check(OK if cloud else WARN, "OLLAMA_NO_CLOUD", "1 here" if cloud else "not set here", "" if cloud else "set it to 1 for the Ollama server as well: cloud models are then off for everybody")
+        _check(
+            OK if cloud else WARN,
+            "OLLAMA_NO_CLOUD",
+            "1 here" if cloud else "not set here",
+            "" if cloud else "set it to 1 for the Ollama server as well: cloud models are then off for everybody",
+        )
     )
-    old = os.path.expanduser("~/.dspy_cache")
-    if os.path.isdir(old):
-        found.append(_check(WARN, "DSPy's disk cache", f"{old} exists; Balin did not write it", "it may hold answers of other programs"))
+    old = Path("~/.dspy_cache").expanduser()
+    if old.is_dir():
+        found.append(
+            _check(
+                WARN,
+                "DSPy's disk cache",
+                f"{old} exists; Balin did not write it",
+                "it may hold answers of other programs",
+            )
+        )
     return found

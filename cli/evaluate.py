@@ -9,7 +9,16 @@ from typing import Any
 import click
 
 from .console import note, print_json, progress, show
-from .options import data_option, engine_options, engine_settings, features_option, json_option, out_option, read_data, split_options
+from .options import (
+    data_option,
+    engine_options,
+    engine_settings,
+    features_option,
+    json_option,
+    out_option,
+    read_data,
+    split_options,
+)
 
 EPILOG = """\b
 Examples:
@@ -22,7 +31,9 @@ Examples:
 @click.command("evaluate", epilog=EPILOG)
 @data_option
 @features_option
-@click.option("--model", default="qwen2.5-coder:1.5b", show_default=True, metavar="M", help="A catalogue name or an Ollama tag.")
+@click.option(
+    "--model", default="qwen2.5-coder:1.5b", show_default=True, metavar="M", help="A catalogue name or an Ollama tag."
+)
 @engine_options
 @click.option(
     "--route",
@@ -43,17 +54,36 @@ Examples:
     "--program", default="study", show_default=True, metavar="P", help="study, zero-shot, few-shot, or a program file."
 )
 @click.option(
-    "--format", "answer_format", type=click.Choice(["lines", "json", "present", "probe"]), help="In place of the program's own."
+    "--format",
+    "answer_format",
+    type=click.Choice(["lines", "json", "present", "probe"]),
+    help="In place of the program's own.",
 )
-@click.option("--language", default="en", show_default=True, metavar="L", help="Language of the prompt, for built-in programs.")
-@click.option("--demos", type=click.IntRange(min=0), metavar="N", help="Worked examples.  [default: study and few-shot 3, zero-shot 0]")
+@click.option(
+    "--language", default="en", show_default=True, metavar="L", help="Language of the prompt, for built-in programs."
+)
+@click.option(
+    "--demos",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Worked examples.  [default: study and few-shot 3, zero-shot 0]",
+)
 @click.option("--demos-from", metavar="FILE", help="A labelled file that demos come from.  [default: the data's pool]")
-@click.option("--part", type=click.Choice(["all", "pool", "dev", "test"]), help="[default: dev where there is a split, else all]")
+@click.option(
+    "--part", type=click.Choice(["all", "pool", "dev", "test"]), help="[default: dev where there is a split, else all]"
+)
 @split_options
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Score only the first N transcripts of the part.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Score only the first N transcripts of the part."
+)
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="For drawing demos and for sampling.")
 @click.option("--name", metavar="NAME", help="The run's name.  [default: made from what is run]")
-@click.option("--rejects", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write rows that cannot be used here.")
+@click.option(
+    "--rejects",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write rows that cannot be used here.",
+)
 @out_option
 @json_option
 def command(**options: Any) -> int:

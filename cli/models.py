@@ -67,9 +67,18 @@ def list_command(**options: Any) -> int:
     return 0
 
 
-@command.command("pull", epilog="\b\nExamples:\n  balin models pull qwen2.5-coder:1.5b\n  balin models pull qwen2.5-coder:1.5b --file /media/usb/model.gguf\n")
+@command.command(
+    "pull",
+    epilog="\b\nExamples:\n  balin models pull qwen2.5-coder:1.5b\n  balin models pull qwen2.5-coder:1.5b --file /media/usb/model.gguf\n",
+)
 @click.argument("name", default="qwen2.5-coder:1.5b")
-@click.option("--file", "from_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Take the weights from this file.")
+@click.option(
+    "--file",
+    "from_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Take the weights from this file.",
+)
 @click.option("--offline", is_flag=True, help="Look only on this machine.")
 @json_option
 def pull_command(name: str, **options: Any) -> int:
@@ -84,7 +93,9 @@ def pull_command(name: str, **options: Any) -> int:
 
     entry = load_catalogue().get(name)
     if entry.gguf is None:
-        raise ModelMissing(f"{name} has no pinned weights for the embedded engine; get it into Ollama with `ollama pull {entry.ollama}`")
+        raise ModelMissing(
+            f"{name} has no pinned weights for the embedded engine; get it into Ollama with `ollama pull {entry.ollama}`"
+        )
     with bytes_progress(f"pulling {name}") as advance:
         path = pull(
             entry,
@@ -111,4 +122,3 @@ def _installed(host: str | None, allow_remote: tuple[str, ...]) -> dict[str, str
     except EngineUnavailable as error:
         note(f"Ollama: {error}")
         return None
-

@@ -73,7 +73,12 @@ engine_options = _stack(
     ),
     click.option("--num-ctx", type=click.IntRange(min=256), metavar="N", help="Context in tokens.  [default: 4096]"),
     click.option(
-        "--timeout", type=click.FloatRange(min=1), default=300.0, show_default=True, metavar="S", help="Seconds for one answer."
+        "--timeout",
+        type=click.FloatRange(min=1),
+        default=300.0,
+        show_default=True,
+        metavar="S",
+        help="Seconds for one answer.",
     ),
     click.option(
         "--slots",
@@ -84,7 +89,9 @@ engine_options = _stack(
         help="Requests to Ollama at once: its OLLAMA_NUM_PARALLEL.",
     ),
     click.option(
-        "--accept-model-change", is_flag=True, help="Go on although a model's digest is not the one this DIR began with."
+        "--accept-model-change",
+        is_flag=True,
+        help="Go on although a model's digest is not the one this DIR began with.",
     ),
 )
 

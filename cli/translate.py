@@ -22,12 +22,23 @@ Examples:
 @click.command("translate", epilog=EPILOG)
 @click.argument("file", default=CORPUS)
 @features_option
-@click.option("--model", default="qwen2.5-coder:1.5b", show_default=True, metavar="M", help="A catalogue name or an Ollama tag.")
+@click.option(
+    "--model", default="qwen2.5-coder:1.5b", show_default=True, metavar="M", help="A catalogue name or an Ollama tag."
+)
 @engine_options
-@click.option("--part", type=click.Choice(["all", "pool", "dev", "test"]), default="all", show_default=True, help="Of a file with parts.")
+@click.option(
+    "--part",
+    type=click.Choice(["all", "pool", "dev", "test"]),
+    default="all",
+    show_default=True,
+    help="Of a file with parts.",
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N transcripts.")
 @click.option(
-    "--to", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="[default: DIR/translations-NAME-MODEL.jsonl]"
+    "--to",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="[default: DIR/translations-NAME-MODEL.jsonl]",
 )
 @out_option
 @json_option
@@ -53,7 +64,10 @@ def command(file: str, **options: Any) -> int:
     with progress() as advance, opened(options["model"], engine_settings(options), models, note) as engine:
         translator = Translator(feature_set)
         made = translate_all(engine, translator, Store(out / "store"), chosen, partial(advance, "translate"))
-    target: Path = options["to"] or out / f"translations-{Path(file).stem}-{options['model'].replace(':', '_').replace('/', '_')}.jsonl"
+    target: Path = (
+        options["to"]
+        or out / f"translations-{Path(file).stem}-{options['model'].replace(':', '_').replace('/', '_')}.jsonl"
+    )
     rows = [
         {"id": t.id, "text_en": m.text, "warnings": list(m.warnings), "failure": m.failure}
         for t, m in zip(chosen, made, strict=True)

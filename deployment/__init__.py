@@ -1,1 +1,1 @@
-"""To be written."""
+"""The winner at work: nothing yet. Bundles, batch extraction and the service come with the exported program."""

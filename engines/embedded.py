@@ -39,7 +39,9 @@ class EmbeddedEngine:
 
     slots = 1
 
-    def __init__(self, weights: Path, *, name: str, digest: str, num_ctx: int = 4096, threads: int | None = None) -> None:
+    def __init__(
+        self, weights: Path, *, name: str, digest: str, num_ctx: int = 4096, threads: int | None = None
+    ) -> None:
         if not weights.is_file():
             raise EngineUnavailable(f"no weights at {weights}; run `balin models pull {name}`")
         self.identity = ModelIdentity(name, digest, "embedded", _version(), num_ctx)

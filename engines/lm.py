@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from ..errors import BalinError, CallTimeout, EmptyAnswer, EngineUnavailable, IncompleteAnswer, InputError, PromptTooLong
+from ..errors import (
+    BalinError,
+    CallTimeout,
+    EmptyAnswer,
+    EngineUnavailable,
+    IncompleteAnswer,
+    InputError,
+    PromptTooLong,
+)
 from ..signatures.private_dspy import dspy
 from .protocol import ChatRequest, Completion, Engine, Message
 
@@ -101,7 +109,8 @@ def _text(content: Any) -> str:
 def _response(request: Any, completion: Completion) -> Any:
     lm15, cost = dspy.lm15, completion.telemetry
     tokens = tuple(
-        lm15.TokenLogprob(t.token, t.logprob, top=tuple(lm15.TopLogprob(a, p) for a, p in t.top)) for t in completion.tokens
+        lm15.TokenLogprob(t.token, t.logprob, top=tuple(lm15.TopLogprob(a, p) for a, p in t.top))
+        for t in completion.tokens
     )
     return lm15.Response(
         id=None,

@@ -115,7 +115,9 @@ def _embedded(model: str, entry: ModelEntry | None, num_ctx: int, settings: Engi
         hint = f"; did you mean {close}?" if close else ""
         raise ModelMissing(f"{model!r} is not in the catalogue (`balin models list`){hint}")
     if entry.gguf is None:
-        raise ModelMissing(f"{model} has no pinned weights for the embedded engine; run it with Ollama (`ollama pull {entry.ollama}`)")
+        raise ModelMissing(
+            f"{model} has no pinned weights for the embedded engine; run it with Ollama (`ollama pull {entry.ollama}`)"
+        )
     weights = find_weights(entry, models_dir=settings.models_dir or default_models_dir())
     if weights is None:
         raise ModelMissing(f"the weights of {model} are not on this machine; run `balin models pull {model}`")

@@ -13,7 +13,7 @@ from ..errors import BalinError
 T = TypeVar("T")
 
 
-class TryAgain(Exception):  # noqa: N818  (a signal between an attempt and its loop; no user meets it)
+class TryAgain(Exception):
     """One attempt failed in a way that may pass.
 
     Args:

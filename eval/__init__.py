@@ -6,6 +6,11 @@ scores.py           Scores: the result as plain values; what `metrics.json` hold
 evaluation.py       evaluate_answers: an AnswerTable in, Scores out
 grids.py            a table of texts, shown in the terminal (rich) or written as Markdown
 tables.py           scores as grids: by feature, summary, arms beside the study's published results; the report of a run
+arm.py              one program × one model × one route at work over a part
+job.py              one evaluation from files to a run folder
+runs.py             the run folder
+models.py           which model digests a folder began with
+recorded.py         the recorded results of the shipped corpus
 study_results.csv   the study's published medians over its 13 features
 
 How the numbers are meant:

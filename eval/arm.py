@@ -27,8 +27,8 @@ from ..programs.pipeline import English, Extraction, Pipeline, Route, stored_tra
 from ..programs.saving import load_program
 from ..programs.translation import Translation
 from ..programs.translator import Translator
-from ..signatures.extract import INPUT
 from ..signatures.features import FeatureSet
+from ..signatures.wording import INPUT
 from .metrics import AnswerRow, AnswerTable
 from .models import ModelRecord
 
@@ -135,9 +135,15 @@ class Arm:
             EngineUnavailable: The work so far is in the store.
         """
         extractor = self._program()
-        if self.settings.route == "translated" and self.settings.english == "given" and not any(t.english for t in scored):
+        if (
+            self.settings.route == "translated"
+            and self.settings.english == "given"
+            and not any(t.english for t in scored)
+        ):
             wanted = ", ".join(self.feature_set.columns["english"])
-            raise InputError(f"--english given needs an English text in the data: none of these columns has one: {wanted}")
+            raise InputError(
+                f"--english given needs an English text in the data: none of these columns has one: {wanted}"
+            )
         demos, kept = self._demos(extractor, scored)
         if not kept:
             raise InputError("nothing is left to score: every transcript shares id, group or text with a demo")
@@ -148,7 +154,9 @@ class Arm:
             demos = [d for d in demos if texts[d.id] is not None]
             extractor.set_demos([(texts[d.id] or "", d.labels) for d in demos])
         else:
-            self._refuse_leaks(extractor, {t.id: made.text for t in kept if (made := translations.get(t.id)) and made.text})
+            self._refuse_leaks(
+                extractor, {t.id: made.text for t in kept if (made := translations.get(t.id)) and made.text}
+            )
         with opened(self.settings.model, self.engines, self.models, self._note) as engine:
             extractor.set_lm(language_model(engine))
             pipeline = Pipeline(

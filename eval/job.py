@@ -25,9 +25,9 @@ from ..signatures.features import SHIPPED, FeatureSet
 from .arm import Advance, Arm, ArmResult, ArmSettings
 from .evaluation import evaluate_answers
 from .models import ModelRecord
-from .tables import report_markdown
 from .runs import git_state, versions, write_json, write_predictions, write_run, write_transcripts
 from .scores import Scores
+from .tables import report_markdown
 
 
 @dataclass(frozen=True)
@@ -290,7 +290,9 @@ def _failures(result: ArmResult) -> dict[str, int]:
 def _warnings(result: ArmResult, scores: Scores) -> list[str]:
     found = []
     if result.held_out:
-        found.append(f"{result.held_out} transcripts of the part are not scored: they share id, group or text with a demo.")
+        found.append(
+            f"{result.held_out} transcripts of the part are not scored: they share id, group or text with a demo."
+        )
     if result.dropped:
         found.append(f"{result.dropped} of the demos drawn are left out: their translation failed.")
     kinds: dict[str, int] = {}

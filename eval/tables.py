@@ -343,7 +343,7 @@ def _text(value: object) -> str:
     return UNDEFINED if value is None or value == "" else str(value)
 
 
-def _at(value: Any, *keys: str) -> Any:  # noqa: ANN401 - the run is a JSON document
+def _at(value: Any, *keys: str) -> Any:
     """The value under these keys, one below the other; None where any of them is absent."""
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None

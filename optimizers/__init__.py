@@ -1,1 +1,1 @@
-"""To be written."""
+"""The search: nothing yet. Demo strategies, thresholds and the Optuna study come when there is something to choose."""

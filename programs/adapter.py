@@ -11,9 +11,10 @@ from typing import Any
 
 from ..engines.lm import engine_of
 from ..engines.protocol import ChatRequest, Completion, Engine, Message, Telemetry
-from ..signatures import extract, translate
+from ..signatures import translate
 from ..signatures.features import FeatureSet
 from ..signatures.private_dspy import dspy
+from ..signatures.wording import INPUT
 from .formats import AnswerFormat, Demo, Prompt, Task
 
 
@@ -63,8 +64,8 @@ class ExtractAdapter(dspy.Adapter):
     def prompt(self, signature: Any, demos: Sequence[Mapping[str, Any]], inputs: Mapping[str, Any]) -> Prompt:
         """The prompt for one transcript."""
         ids = self.feature_set.ids
-        worked = [Demo(str(d[extract.INPUT]), {i: bool(d[i]) for i in ids}) for d in demos]
-        return self.answer_format.prompt(self.task(signature), worked, str(inputs[extract.INPUT]))
+        worked = [Demo(str(d[INPUT]), {i: bool(d[i]) for i in ids}) for d in demos]
+        return self.answer_format.prompt(self.task(signature), worked, str(inputs[INPUT]))
 
     def format(self, signature: Any, demos: list[dict[str, Any]], inputs: dict[str, Any]) -> list[dict[str, Any]]:
         """The messages, in DSPy's own shape."""
@@ -99,7 +100,9 @@ class TranslateAdapter(dspy.Adapter):
         super().__init__()
         self.max_tokens = max_tokens
 
-    def messages(self, signature: Any, demos: Sequence[Mapping[str, Any]], inputs: Mapping[str, Any]) -> tuple[Message, ...]:
+    def messages(
+        self, signature: Any, demos: Sequence[Mapping[str, Any]], inputs: Mapping[str, Any]
+    ) -> tuple[Message, ...]:
         """Instructions, worked translations as turns, and the text."""
         turns = [Message("system", signature.instructions)]
         for demo in demos:

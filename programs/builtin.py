@@ -43,7 +43,13 @@ class BuiltIn:
 def _study(feature_set: FeatureSet, language: str) -> Extractor:
     instructions = _STUDY_INSTRUCTIONS.get(language, _STUDY_INSTRUCTIONS["en"])
     return Extractor(
-        feature_set, name="study", format="lines", language=language, instructions=instructions, definitions=False, max_tokens=512
+        feature_set,
+        name="study",
+        format="lines",
+        language=language,
+        instructions=instructions,
+        definitions=False,
+        max_tokens=512,
     )
 
 
@@ -56,4 +62,3 @@ def _few_shot(feature_set: FeatureSet, language: str) -> Extractor:
 
 
 BUILT_IN = {"study": BuiltIn(3, _study), "zero-shot": BuiltIn(0, _zero_shot), "few-shot": BuiltIn(3, _few_shot)}
-

@@ -35,7 +35,9 @@ class Leaks:
 
     def has(self, transcript: Transcript) -> bool:
         """Whether a transcript shares id, group or text with the set."""
-        return transcript.id in self.ids or transcript.group in self.groups or fingerprint(transcript.text) in self.texts
+        return (
+            transcript.id in self.ids or transcript.group in self.groups or fingerprint(transcript.text) in self.texts
+        )
 
 
 def random_demos(candidates: Sequence[Transcript], feature_set: FeatureSet, count: int, seed: int) -> list[Transcript]:

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import InputError
-from ..signatures.extract import INPUT, extract_signature
+from ..signatures.extract import extract_signature
 from ..signatures.features import FeatureSet
 from ..signatures.private_dspy import dspy
+from ..signatures.wording import INPUT
 from .adapter import ExtractAdapter
 from .formats import answer_format
 
@@ -79,7 +80,9 @@ class Extractor(dspy.Module):
         for index, (_, labels) in enumerate(demos):
             blank = [i for i in ids if labels.get(i) is None]
             if blank:
-                raise InputError(f"demo {index + 1} has no label for {', '.join(blank)}; a demo needs every feature's label")
+                raise InputError(
+                    f"demo {index + 1} has no label for {', '.join(blank)}; a demo needs every feature's label"
+                )
         self.predict.demos = [
             dspy.Example({INPUT: text, **{i: labels[i] for i in ids}}).with_inputs(INPUT) for text, labels in demos
         ]

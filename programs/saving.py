@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..data.files import write_private
 from ..errors import ProgramError
-from ..signatures.extract import INPUT
 from ..signatures.features import FeatureSet
+from ..signatures.wording import INPUT
 from .extractor import Extractor
 from .formats import FORMATS
 
@@ -83,7 +83,9 @@ def load_program(path: Path, feature_set: FeatureSet) -> Extractor:
     )
     extractor.set_demos([_demo(path, index, demo, feature_set) for index, demo in enumerate(found.demos)])
     if extractor.hash() != found.hash:
-        raise ProgramError(f"{path}: its prompts are not those it was saved with: the file or Balin's wording was changed")
+        raise ProgramError(
+            f"{path}: its prompts are not those it was saved with: the file or Balin's wording was changed"
+        )
     return extractor
 
 
@@ -95,7 +97,9 @@ def _read(path: Path) -> _ProgramFile:
     except (OSError, UnicodeDecodeError) as error:
         raise ProgramError(f"{path}: cannot be read ({type(error).__name__})") from None
     except ValueError:
-        raise ProgramError(f"{path}: not JSON; a program file is what `balin evaluate` leaves as program.json") from None
+        raise ProgramError(
+            f"{path}: not JSON; a program file is what `balin evaluate` leaves as program.json"
+        ) from None
     version = content.get("schema") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
         raise ProgramError(f"{path}: schema {version!r} is unknown; this Balin reads {SCHEMA_VERSION}")
@@ -109,6 +113,12 @@ def _read(path: Path) -> _ProgramFile:
 
 def _demo(path: Path, index: int, demo: dict[str, Any], feature_set: FeatureSet) -> tuple[str, dict[str, bool]]:
     wanted = {INPUT, *feature_set.ids}
-    if set(demo) != wanted or not isinstance(demo[INPUT], str) or not all(isinstance(demo[i], bool) for i in feature_set.ids):
-        raise ProgramError(f"{path}: demos[{index}]: must hold {INPUT!r} and true or false for every feature, nothing else")
+    if (
+        set(demo) != wanted
+        or not isinstance(demo[INPUT], str)
+        or not all(isinstance(demo[i], bool) for i in feature_set.ids)
+    ):
+        raise ProgramError(
+            f"{path}: demos[{index}]: must hold {INPUT!r} and true or false for every feature, nothing else"
+        )
     return demo[INPUT], {i: demo[i] for i in feature_set.ids}

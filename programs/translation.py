@@ -14,7 +14,9 @@ from ..engines.protocol import Telemetry
 LENGTH_RATIO = (0.6, 2.5)
 FOREIGN_SHARE = 0.10
 
-_REFUSAL = re.compile(r"\b(i(?:'m| am) (?:sorry|unable)|i can(?:no|')t|as an ai\b|cannot (?:help|assist|translate))", re.IGNORECASE)
+_REFUSAL = re.compile(
+    r"\b(i(?:'m| am) (?:sorry|unable)|i can(?:no|')t|as an ai\b|cannot (?:help|assist|translate))", re.IGNORECASE
+)
 _NUMBER = re.compile(r"\d+")
 _WORD = re.compile(r"\w+")
 

@@ -26,7 +26,12 @@ class Translator(dspy.Module):
     """
 
     def __init__(
-        self, feature_set: FeatureSet, *, target: str = "en", instructions: str | None = None, max_tokens: int = MAX_TOKENS
+        self,
+        feature_set: FeatureSet,
+        *,
+        target: str = "en",
+        instructions: str | None = None,
+        max_tokens: int = MAX_TOKENS,
     ) -> None:
         super().__init__()
         self.target = target

@@ -170,10 +170,14 @@ class _Reader:
         return FeatureSetError(f"{self.name}: {line}{key}: {what}")
 
     def read(self) -> FeatureSet:
-        top = self.mapping(self.root, "the file", _SET_KEYS, required=("schema", "id", "source_language", "subject", "features"))
+        top = self.mapping(
+            self.root, "the file", _SET_KEYS, required=("schema", "id", "source_language", "subject", "features")
+        )
         version = self.scalar(top["schema"], "schema")
         if version != str(SCHEMA_VERSION):
-            raise self.fail(top["schema"], "schema", f"version {version!r} is unknown; this Balin reads {SCHEMA_VERSION}")
+            raise self.fail(
+                top["schema"], "schema", f"version {version!r} is unknown; this Balin reads {SCHEMA_VERSION}"
+            )
         subject = self.texts(top["subject"], "subject", ())
         languages = tuple(subject)
         return FeatureSet(
@@ -195,7 +199,9 @@ class _Reader:
             feature = self.feature(item, f"features[{index}]", languages)
             for column in (feature.id, *feature.columns):
                 if column in taken:
-                    raise self.fail(item, f"features[{index}]", f"{column!r} is already a name of feature {taken[column]!r}")
+                    raise self.fail(
+                        item, f"features[{index}]", f"{column!r} is already a name of feature {taken[column]!r}"
+                    )
                 taken[column] = feature.id
             found.append(feature)
         for language in languages:
@@ -204,7 +210,9 @@ class _Reader:
                 for feature in found:
                     text = getattr(feature, kind)[language].casefold()
                     if text in seen:
-                        raise self.fail(node, "features", f"{seen[text]} and {feature.id} have the same {kind} in {language!r}")
+                        raise self.fail(
+                            node, "features", f"{seen[text]} and {feature.id} have the same {kind} in {language!r}"
+                        )
                     seen[text] = feature.id
         return tuple(found)
 
@@ -225,7 +233,12 @@ class _Reader:
         )
 
     def columns(self, node: yaml.Node | None) -> dict[str, tuple[str, ...]]:
-        found: dict[str, tuple[str, ...]] = {"id": ("id",), "text": ("text",), "english": ("text_en",), "group": ("group",)}
+        found: dict[str, tuple[str, ...]] = {
+            "id": ("id",),
+            "text": ("text",),
+            "english": ("text_en",),
+            "group": ("group",),
+        }
         if node is not None:
             for key, value in self.mapping(node, "columns", frozenset(_COLUMN_KEYS)).items():
                 found[key] = tuple(dict.fromkeys((*found[key], *self.names(value, f"columns.{key}"))))

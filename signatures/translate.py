@@ -12,7 +12,15 @@ if TYPE_CHECKING:
 INPUT = "source"
 OUTPUT = "translation"
 
-_NAMES = {"en": "English", "fa": "Persian", "de": "German", "fr": "French", "ar": "Arabic", "tr": "Turkish", "es": "Spanish"}
+_NAMES = {
+    "en": "English",
+    "fa": "Persian",
+    "de": "German",
+    "fr": "French",
+    "ar": "Arabic",
+    "tr": "Turkish",
+    "es": "Spanish",
+}
 
 
 def language_name(code: str) -> str:
@@ -30,12 +38,14 @@ def default_instructions(feature_set: FeatureSet, target: str = "en") -> str:
     )
 
 
-def translate_signature(feature_set: FeatureSet, target: str = "en", instructions: str | None = None) -> type[Signature]:
+def translate_signature(
+    feature_set: FeatureSet, target: str = "en", instructions: str | None = None
+) -> type[Signature]:
     """The DSPy signature that turns one text of the set's source language into `target`."""
     from .private_dspy import dspy
 
     source, goal = language_name(feature_set.source_language), language_name(target)
-    return dspy.make_signature(
+    made: type[Signature] = dspy.make_signature(
         {
             INPUT: (str, dspy.InputField(desc=f"the {source} text")),
             OUTPUT: (str, dspy.OutputField(desc=f"its {goal} translation")),
@@ -43,3 +53,4 @@ def translate_signature(feature_set: FeatureSet, target: str = "en", instruction
         instructions or default_instructions(feature_set, target),
         "Translate",
     )
+    return made

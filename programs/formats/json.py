@@ -1,6 +1,6 @@
 """The format `json`: one object of booleans under a JSON schema, with P(true) from the token that begins each value.
 
-    {"pain": true, "fever": false}
+{"pain": true, "fever": false}
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class Json:
         for identifier in task.feature_set.ids:
             value = _boolean(values.get(identifier))
             choice = None if value is None else _value_token(completion.tokens, identifier)
-            answers[identifier] = MISSING if value is None else Answer.of(value, probability(choice) if choice else None)
+            answers[identifier] = (
+                MISSING if value is None else Answer.of(value, probability(choice) if choice else None)
+            )
         return answers
 
 

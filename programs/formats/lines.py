@@ -1,7 +1,7 @@
 """The format `lines`: the study's template, one `Label: True` or `Label: False` a line, read by a tolerant parser.
 
-    Pain: True
-    Fever: False
+Pain: True
+Fever: False
 """
 
 from __future__ import annotations

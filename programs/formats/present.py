@@ -1,6 +1,6 @@
 """The format `present`: a JSON array of the ids that are present, under a schema; the cheapest to decode.
 
-    ["pain", "fever"]
+["pain", "fever"]
 """
 
 from __future__ import annotations

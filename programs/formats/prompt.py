@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from ...engines.protocol import Completion, Message
 from ...signatures.answers import Answer
-from ...signatures.extract import describe
 from ...signatures.features import FeatureSet
+from ...signatures.wording import describe
 
 _WORDS = {
     "en": {

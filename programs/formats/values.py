@@ -8,8 +8,49 @@ import unicodedata
 
 from ...engines.protocol import TokenChoice
 
-_TRUE = frozenset({"true", "yes", "y", "1", "present", "positive", "✓", "✔", "✅", "بله", "بلی", "آری", "درست", "صحیح", "دارد", "مثبت", "ja", "wahr"})
-_FALSE = frozenset({"false", "no", "n", "0", "absent", "negative", "✗", "✘", "❌", "خیر", "نه", "نادرست", "غلط", "ندارد", "منفی", "nein", "falsch"})
+_TRUE = frozenset(
+    {
+        "true",
+        "yes",
+        "y",
+        "1",
+        "present",
+        "positive",
+        "✓",
+        "✔",
+        "✅",
+        "بله",
+        "بلی",
+        "آری",
+        "درست",
+        "صحیح",
+        "دارد",
+        "مثبت",
+        "ja",
+        "wahr",
+    }
+)
+_FALSE = frozenset(
+    {
+        "false",
+        "no",
+        "n",
+        "0",
+        "absent",
+        "negative",
+        "✗",
+        "✘",
+        "❌",
+        "خیر",
+        "نه",
+        "نادرست",
+        "غلط",
+        "ندارد",
+        "منفی",
+        "nein",
+        "falsch",
+    }
+)
 _WORD = re.compile(r"[^\W_]+|[✓✔✅✗✘❌]")
 _FOLD = str.maketrans({"ي": "ی", "ى": "ی", "ك": "ک", "\u200c": " ", "\u200f": "", "\u200e": "", "\ufeff": ""})
 

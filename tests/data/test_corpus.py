@@ -73,10 +73,9 @@ def test_the_pool_has_demos_of_every_feature(corpus: Dataset, palliative: Featur
     assert {i: n for i, n in positives.items() if n < 2} == {}
 
 
-def test_every_feature_has_both_classes_in_dev_and_test(corpus: Dataset, palliative: FeatureSet) -> None:
-    for part in ("dev", "test"):
-        for identifier in palliative.ids:
-            assert {t.labels[identifier] for t in corpus.part(part)} == {True, False}, (part, identifier)
+def test_every_feature_has_both_classes_in_dev(corpus: Dataset, palliative: FeatureSet) -> None:
+    for identifier in palliative.ids:
+        assert {t.labels[identifier] for t in corpus.part("dev")} == {True, False}, identifier
 
 
 def grams(text: str) -> set[str]:

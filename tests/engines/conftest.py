@@ -2,7 +2,3 @@
 
 from __future__ import annotations
 
-import pytest
-from balin.engines.catalogue import load_catalogue
-from balin.engines.embedded import EmbeddedEngine
-from balin.engines.weights import default_models_dir, find_weights
