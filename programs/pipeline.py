@@ -33,7 +33,8 @@ class Extraction:
     Attributes:
         answers: One for every feature, in the set's order.
         telemetry: What the extraction cost, also when it came from the store.
-        seconds: Wall time of the extraction, Balin's own work included; the stored one where it came from the store.
+        seconds: Wall time of the extraction, Balin's own work included and loading the model left out; the stored one where
+            it came from the store.
         failure: The kind of `CallError` that made every answer `error`, or None.
         stored: Whether it came from the store.
         translation: What was read on the translated route, or None.
@@ -107,7 +108,8 @@ class Pipeline(dspy.Module):
             prediction = self.extractor(transcript=text)
         except CallError as error:
             return self._failed(error.kind, translation)
-        answers, seconds = dict(prediction.answers), time.perf_counter() - started
+        answers = dict(prediction.answers)
+        seconds = time.perf_counter() - started - prediction.telemetry.load_seconds
         self.store.put(
             "predictions",
             key,
@@ -159,7 +161,7 @@ def stored_translation(translator: Translator, store: Store, transcript: Transcr
     made = Translation(
         text.translation,
         text.telemetry,
-        time.perf_counter() - started,
+        time.perf_counter() - started - text.telemetry.load_seconds,
         warnings=check_translation(transcript.text, text.translation),
     )
     store.put("translations", key, {"id": transcript.id, **made.to_record()})

@@ -28,7 +28,7 @@ class Translation:
     Attributes:
         text: The translation, or None where the call failed.
         telemetry: What it cost, also when it came from the store.
-        seconds: Wall time of the translation; the stored one where it came from the store.
+        seconds: Wall time of the translation without loading the model; the stored one where it came from the store.
         failure: The kind of `CallError`, or None.
         warnings: Names of the checks that it did not pass; see `check_translation`.
         stored: Whether it came from the store.

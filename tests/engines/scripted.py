@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ollama_server import OllamaServer
+from ollama_server import OllamaServer  # type: ignore[import-not-found]
 
 from balin.engines.ollama import OllamaEngine
 from balin.engines.protocol import ChatRequest, Completion, Message, ModelIdentity, Telemetry, TokenChoice

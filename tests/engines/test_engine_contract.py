@@ -17,7 +17,7 @@ from balin.engines.protocol import ChatRequest, Engine, Message, Telemetry
 from balin.errors import IncompleteAnswer, PromptTooLong
 
 sys.path.append(str(Path(__file__).parent))
-from ollama_server import serve
+from ollama_server import serve  # type: ignore[import-not-found]
 
 pytestmark = pytest.mark.live
 

@@ -24,8 +24,8 @@ from balin.errors import (
 )
 
 sys.path.append(str(Path(__file__).parent))
-from ollama_server import Fault, OllamaServer, Reply, fixture, serve
-from scripted import ScriptedEngine, ask, open_engine
+from ollama_server import Fault, OllamaServer, Reply, fixture, serve  # type: ignore[import-not-found]
+from scripted import ScriptedEngine, ask, open_engine  # type: ignore[import-not-found]
 
 DIGEST = fixture("tags")["models"][0]["digest"]
 
@@ -323,7 +323,7 @@ def test_a_server_without_probabilities_cannot_probe(engine: OllamaEngine, serve
 
 def test_many_threads_share_one_engine(server: OllamaServer) -> None:
     engine = open_engine(server, slots=4, timeout=30, load_timeout=30)
-    server.fail("chat", "error_503_busy", times=5)
+    server.fail("chat", "error_503_busy", times=3)  # one thread may meet them all
     gate = threading.Barrier(4)
 
     def work(index: int) -> Completion:
@@ -335,7 +335,7 @@ def test_many_threads_share_one_engine(server: OllamaServer) -> None:
         completions = list(pool.map(work, range(24)))
     total = sum((c.telemetry for c in completions), Telemetry())
     assert {c.text for c in completions} == {"Pain: True"}
-    assert (total.requests, total.retries, server.count("chat")) == (24, 5, 29)
+    assert (total.requests, total.retries, server.count("chat")) == (24, 3, 27)
     assert (server.loads, server.count("load"), server.count("show")) == (1, 1, 1)
 
 

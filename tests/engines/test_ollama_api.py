@@ -22,8 +22,8 @@ from balin.errors import (
 )
 
 sys.path.append(str(Path(__file__).parent))
-from ollama_server import FIXTURES, Fault, OllamaServer, Reply, fixture, fixture_reply, serve
-from scripted import ScriptedEngine, ask, open_engine
+from ollama_server import FIXTURES, Fault, OllamaServer, Reply, fixture, fixture_reply, serve  # type: ignore[import-not-found]
+from scripted import ScriptedEngine, ask, open_engine  # type: ignore[import-not-found]
 
 DIGEST = fixture("tags")["models"][0]["digest"]
 

@@ -29,8 +29,8 @@ from balin.errors import (
 )
 
 sys.path.append(str(Path(__file__).parent))
-from ollama_server import Fault, OllamaServer, Reply, serve
-from scripted import ScriptedEngine, ask, open_engine
+from ollama_server import Fault, OllamaServer, Reply, serve  # type: ignore[import-not-found]
+from scripted import ScriptedEngine, ask, open_engine  # type: ignore[import-not-found]
 
 SECRET = "Mrs-Karimi-of-Shiraz"
 
