@@ -27,6 +27,7 @@ from balin.eval.tables import compare_table
 from balin.signatures.features import load_feature_set
 
 MODEL = "qwen2.5-coder:1.5b"
+PARTS = {"all": "all but demos and their patients", "pool": "pool", "dev": "dev part", "test": "test part"}
 ARMS = {
     "Persian direct, study's protocol": {"route": "direct", "format": "lines"},
     "Persian direct, probe": {"route": "direct", "format": "probe"},
@@ -42,6 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/recorded"))
     parser.add_argument("--write", action="store_true", help="replace the recorded results that Balin ships")
+    parser.add_argument("--part", default="all", choices=("all", "pool", "dev", "test"))
     parser.add_argument("--limit", type=int)
     options = parser.parse_args()
     feature_set = load_feature_set("palliative13")
@@ -54,14 +56,15 @@ def main() -> None:
             feature_set=feature_set,
             engines=EngineSettings(choice="embedded"),
             out=options.out,
-            part="all",
+            part=options.part,
             limit=options.limit,
             command=("python", *sys.argv),
         )
         outcomes[name] = run_evaluation(job, say=_say, advance=_advance)
         print(f"{name}: mean MCC {outcomes[name].scores.summary()['mcc']['mean']:.3f}", flush=True)
     result = {
-        "what": f"{next(iter(outcomes.values())).scores.n} transcripts of the shipped corpus with {MODEL} and 3 random demos",
+        "what": f"{next(iter(outcomes.values())).scores.n} transcripts of the shipped corpus ({PARTS[options.part]}), "
+        f"{MODEL}, 3 random demos",
         "date": date.today().isoformat(),
         "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, no GPU",
         "arms": [{"name": name, **_kept(outcome)} for name, outcome in outcomes.items()],

@@ -34,6 +34,9 @@ from balin.eval.scores import Scores
 from balin.programs.builtin import BUILT_IN
 from balin.programs.demos import choose_demos
 from balin.programs.formats import FORMATS
+from balin.programs.formats.lines import written
+from balin.programs.formats.prompt import conversation
+from balin.programs.formats.values import probability
 from balin.signatures.answers import MISSING, Answer, State
 from balin.signatures.features import FeatureSet, load_feature_set
 from balin.signatures.private_dspy import dspy
@@ -87,8 +90,29 @@ def arms(feature_set: FeatureSet, demos: Sequence[Transcript], engine: Metered) 
 
     found: dict[str, Ask] = {STUDY: ours("study", "lines"), PLAIN: plain_dspy(feature_set, labelled, lm)}
     found |= {f"study's prompt, {name}": ours("study", name) for name in FORMATS if name != "lines"}
-    found["few-shot (definitions), probe"] = ours("few-shot", "probe")
+    found["short labels, each read alone"] = each_alone(feature_set, labelled, engine)
     return found
+
+
+def each_alone(feature_set: FeatureSet, demos: Sequence[tuple[str, Any]], engine: Engine) -> Ask:
+    """What was tried before `probe` became what it is: a short label directly behind the note, no answer seeing another."""
+    names = {f.id: f.short["en"] for f in feature_set}
+    base = BUILT_IN["study"].build(feature_set, "en")
+    instructions = base.predict.signature.instructions
+    system = f"{instructions}\n\nFor each label write True or False and nothing else.\n" + "\n".join(names.values())
+    task = base.adapter.task(base.predict.signature)
+    turns = [(text, written(names, labels)) for text, labels in demos]
+
+    def ask(text: str) -> dict[str, Answer]:
+        prefix = engine.render(conversation(task, system, turns, text))
+        answers = {}
+        for identifier, name in names.items():
+            completion = engine.read(f"{prefix}{name}:")
+            p_true = probability(completion.tokens[0]) if completion.tokens else None
+            answers[identifier] = MISSING if p_true is None else Answer.of(p_true >= 0.5, p_true)
+        return answers
+
+    return ask
 
 
 def plain_dspy(feature_set: FeatureSet, demos: Sequence[tuple[str, Any]], lm: Any) -> Ask:
@@ -221,11 +245,12 @@ def grid(result: dict[str, Any]) -> Grid:
                 f"{arm['prompt_tokens'] - arm['cached_tokens']:.0f} / {arm['cached_tokens']:.0f} / {arm['generated_tokens']:.0f}",
                 figure_with_interval(f1.mean, f1.mean_interval, 3),
                 figure_with_interval(mcc.mean, mcc.mean_interval, 3),
+                figure(scores.summaries()["auc"].mean, 3),
                 f"{arm['outside_requests_share']:.1%}",
             )
         )
     columns = (
-        "Arm", "s a note", "of study", "of DSPy", "new / cached / written tokens", "mean macro-F1", "mean MCC", "outside requests"
+        "Arm", "s a note", "of study", "of DSPy", "new / cached / written tokens", "mean macro-F1", "mean MCC", "mean AUC", "outside requests"
     )  # fmt: skip
     return Grid(f"{result['what']}; {result['date']}; {result['machine']}", columns, tuple(rows))
 

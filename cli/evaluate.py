@@ -59,9 +59,7 @@ Examples:
     type=click.Choice(["lines", "json", "present", "probe"]),
     help="In place of the program's own.",
 )
-@click.option(
-    "--language", default="en", show_default=True, metavar="L", help="Language of the prompt, for built-in programs."
-)
+@click.option("--language", metavar="L", help="Language of the prompt, for built-in programs.  [default: en]")
 @click.option(
     "--demos",
     type=click.IntRange(min=0),

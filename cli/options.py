@@ -114,8 +114,12 @@ def read_data(name: str, feature_set: Any, *, rejects: Path | None = None) -> An
     """The dataset that `--data` names."""
     if name == CORPUS:
         from ..data.corpus import read_corpus
+        from ..data.readers import write_rejects
 
-        return read_corpus(feature_set)
+        corpus = read_corpus(feature_set)
+        if rejects is not None:
+            write_rejects(rejects, corpus.rejects)
+        return corpus
     from ..data.readers import read_dataset
 
     return read_dataset(Path(name), feature_set, rejects=rejects)

@@ -46,7 +46,7 @@ class ArmSettings:
         english: Where the translated route's text comes from: `model` or `given`.
         translator: The translator's model; by default the extractor's.
         format: The answer format, in place of the program's own.
-        language: The language of the prompt, for built-in programs.
+        language: The language of the prompt, for built-in programs; "en" unless told otherwise.
         demos: How many worked examples, in place of the built-in program's own number.
         seed: For drawing the demos.
     """
@@ -57,9 +57,27 @@ class ArmSettings:
     english: English = "model"
     translator: str | None = None
     format: str | None = None
-    language: str = "en"
+    language: str | None = None
     demos: int | None = None
     seed: int = 0
+
+    def check(self) -> None:
+        """Refuse settings that would have no effect.
+
+        Raises:
+            InputError: Two of them contradict each other.
+        """
+        translated, built_in = self.route == "translated", self.program in BUILT_IN
+        if not translated and (self.translator or self.english == "given"):
+            option = "--translator" if self.translator else "--english given"
+            raise InputError(f"{option} goes with --route translated; the direct route reads the source text")
+        if self.translator and self.english == "given":
+            raise InputError("--translator and --english given contradict each other: given English is not translated")
+        if self.program == "zero-shot" and self.demos:
+            raise InputError("zero-shot takes no demos; use --program few-shot, or --program study")
+        if not built_in and (self.demos is not None or self.language is not None):
+            option = "--demos" if self.demos is not None else "--language"
+            raise InputError(f"{option} goes with a built-in program ({', '.join(BUILT_IN)}); a program file holds its own")
 
     @property
     def translator_model(self) -> str | None:
@@ -196,11 +214,9 @@ class Arm:
     def _program(self) -> Extractor:
         settings = self.settings
         if settings.program in BUILT_IN:
-            extractor = BUILT_IN[settings.program].build(self.feature_set, settings.language)
+            extractor = BUILT_IN[settings.program].build(self.feature_set, settings.language or "en")
         else:
             extractor = load_program(Path(settings.program), self.feature_set)
-            if settings.demos is not None:
-                raise InputError("--demos goes with a built-in program; a program file holds its own demos")
         if settings.format is not None:
             extractor.set_format(settings.format)
         return extractor

@@ -20,6 +20,7 @@ from ..data.store import Store, key_of
 from ..data.transcripts import Dataset, Transcript
 from ..engines.opening import EngineSettings
 from ..errors import InputError
+from ..programs.builtin import BUILT_IN
 from ..programs.saving import save_program
 from ..signatures.features import SHIPPED, FeatureSet
 from .arm import Advance, Arm, ArmResult, ArmSettings
@@ -123,6 +124,7 @@ def run_evaluation(
         EngineUnavailable: No model to ask; what was answered is in the store.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
+    _check(job)
     job.out.mkdir(parents=True, exist_ok=True, mode=0o700)
     dataset, split_path = _split(job)
     part = job.part or ("dev" if dataset.parts else "all")
@@ -163,6 +165,15 @@ def run_evaluation(
         },
     )
     return Outcome(folder, run, scores, report)
+
+
+def _check(job: Job) -> None:
+    """Refuse what would have no effect or would write outside the folder of runs."""
+    job.arm.check()
+    if job.name is not None and (not job.name or job.name.startswith(".") or set(job.name) & set("/\\")):
+        raise InputError(f"--name {job.name!r} cannot be a folder's name; use letters, digits, - and _")
+    if job.demos_from is not None and job.arm.program not in BUILT_IN:
+        raise InputError("--demos-from goes with a built-in program; a program file holds its own demos")
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -16,6 +16,7 @@ from ..signatures.features import FeatureSet
 from ..signatures.private_dspy import dspy
 from ..signatures.wording import INPUT
 from .formats import AnswerFormat, Demo, Prompt, Task
+from .formats.values import probability
 
 
 def ask(engine: Engine, prompt: Prompt, *, temperature: float = 0.0, seed: int = 0) -> list[Completion]:
@@ -26,8 +27,7 @@ def ask(engine: Engine, prompt: Prompt, *, temperature: float = 0.0, seed: int =
         EngineUnavailable: Nothing further can be asked.
     """
     if prompt.probes:
-        prefix = engine.render(prompt.messages)
-        return [engine.read(prefix + probe, top_logprobs=prompt.top_logprobs) for probe in prompt.probes]
+        return _read_probes(engine, prompt)
     request = ChatRequest(
         messages=prompt.messages,
         max_tokens=prompt.max_tokens,
@@ -38,6 +38,17 @@ def ask(engine: Engine, prompt: Prompt, *, temperature: float = 0.0, seed: int =
         partial=prompt.partial,
     )
     return [engine.chat(request)]
+
+
+def _read_probes(engine: Engine, prompt: Prompt) -> list[Completion]:
+    """One token behind each probe; what was read stands in the text before the next, so every request extends the last."""
+    text, done = engine.render(prompt.messages), []
+    for probe in prompt.probes:
+        completion = engine.read(text + probe, top_logprobs=prompt.top_logprobs)
+        p_true = probability(completion.tokens[0]) if completion.tokens else None
+        text += f"{probe} {p_true is not None and p_true >= 0.5}"
+        done.append(completion)
+    return done
 
 
 class ExtractAdapter(dspy.Adapter):

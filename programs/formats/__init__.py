@@ -5,7 +5,7 @@ values.py   True and False as models write them, and as probabilities
 lines.py    `lines`: the study's template
 json.py     `json`: an object of booleans under a schema
 present.py  `present`: an array of what is present
-probe.py    `probe`: one token a feature behind a shared prefix
+probe.py    `probe`: the template written for the model, which fills in one token a feature
 """
 
 from __future__ import annotations

@@ -1,18 +1,20 @@
-"""The format `probe`: nothing is written; for each feature one token is read behind a prefix that is computed once.
+"""The format `probe`: the template of `lines`, written for the model, which fills in one token a feature.
 
-The system message, the demos and the transcript are the shared prefix. Behind it each feature's short label is appended
-alone, as if the answer began with it, and P(true) is read from the next token. No answer sees another, so the order
-of the features does not matter.
+The prompt is that of `lines`. Behind it stands what the model would have written up to a value (`Pain:`), P(true) is read from
+the next token, the likelier value is put there, and the next label follows. Nearly all of it is a prefix that was computed
+before: an answer costs one token where `lines` writes seven, it cannot be missing for want of a label, and it has a
+probability.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ...engines.protocol import Completion
 from ...signatures.answers import MISSING, Answer
-from .lines import written
-from .prompt import Demo, Prompt, Task, conversation
+from .lines import Lines
+from .prompt import Demo, Prompt, Task
 from .values import probability
 
 
@@ -23,11 +25,10 @@ class Probe:
 
     def prompt(self, task: Task, demos: Sequence[Demo], text: str) -> Prompt:
         """See `AnswerFormat.prompt`."""
-        names = {f.id: f.short[task.language] for f in task.feature_set}
-        system = "\n\n".join((task.instructions, f"{task.words('probe')}\n{task.listing(names)}"))
-        turns = [(d.text, written(names, d.labels)) for d in demos]
-        messages = conversation(task, system, turns, text)
-        return Prompt(messages, 1, top_logprobs=20, probes=tuple(f"{n}:" for n in names.values()))
+        written = Lines().prompt(task, demos, text)
+        labels = [f"{f.label[task.language]}:" for f in task.feature_set]
+        probes = (labels[0], *(f"\n{label}" for label in labels[1:]))
+        return replace(written, max_tokens=1, top_logprobs=20, partial=False, probes=probes)
 
     def read(self, task: Task, completions: Sequence[Completion]) -> dict[str, Answer]:
         """See `AnswerFormat.read`; a feature is missing where neither value is among the likeliest tokens."""

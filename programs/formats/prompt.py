@@ -16,7 +16,6 @@ _WORDS = {
         "lead": "The patient's condition is as follows: ",
         "features": "The features:",
         "lines": "Fill in this template. After each label write True or False and nothing else:",
-        "probe": "For each label write True or False and nothing else.",
         "json": "Answer with one JSON object that has exactly these keys, each true or false.",
         "present": "Answer with a JSON array of the keys of the features that are present. If none is, answer [].",
     },
@@ -24,7 +23,6 @@ _WORDS = {
         "lead": "وضعیت بیمار به شرح زیر است: ",
         "features": "ویژگی‌ها:",
         "lines": "این الگو را پر کنید. پس از هر عنوان فقط True یا False بنویسید:",
-        "probe": "برای هر عنوان فقط True یا False بنویسید.",
         "json": "با یک شیء JSON پاسخ دهید که دقیقاً این کلیدها را دارد و مقدار هر کدام true یا false است.",
         "present": "با یک آرایهٔ JSON از کلید ویژگی‌های موجود پاسخ دهید. اگر هیچ‌کدام نیست [] بنویسید.",
     },
@@ -78,8 +76,8 @@ class Prompt:
         schema: JSON schema of the answer, or None.
         top_logprobs: Alternatives wanted per token.
         partial: A cut answer is still of use to the format.
-        probes: If not empty, nothing is written: after the rendered messages each of these texts is appended alone,
-            and one token is read.
+        probes: If not empty, the answer is not written but read: behind the rendered messages each of these texts is put,
+            one token is read, and the value that it stands for (" True" or " False") is put behind it before the next.
     """
 
     messages: tuple[Message, ...]

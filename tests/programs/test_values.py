@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from balin.engines.protocol import TokenChoice
 from balin.programs.formats.values import fold, probability, read_value
 
-TRUE_TOKENS = (" True", "True", "true", " yes", "Yes", "▁True", "Ġtrue", " بله", "1", " t", "T", "Tr")
-FALSE_TOKENS = (" False", "False", "false", " no", "No", "▁False", " خیر", "0", " f", "F", "Fal")
+TRUE_TOKENS = (" True", "True", "true", " yes", "Yes", "True,", " بله", "1", " t", "T", "Tr")
+FALSE_TOKENS = (" False", "False", "false", " no", "No", "False\n", " خیر", "0", " f", "F", "Fal")
 OTHER_TOKENS = ("\n", " ", "", "Pain", " {", '"', " the", " not", "tall", "fair", "unknown", "؟", "2")
 
 logprobs = st.floats(-60, 0)
@@ -97,7 +97,7 @@ class TestReadValue:
     @pytest.mark.parametrize(
         "text",
         ["True", "true.", " TRUE ", "**True**", "`True`", '"true"', "True (pain)", "Yes", "yes, since Monday", "1", "Present"]
-        + ["✓", "✅", "بله", "بلی", "بلي", "آری", "درست", "دارد", "مثبت", "ja", "Wahr", "True\u200f", "＝ True", "T\u200drue"[:1] + "rue"],
+        + ["✓", "✅", "بله", "بلی", "بلي", "آری", "درست", "دارد", "مثبت", "ja", "Wahr", "True\u200f", "= True", "Ｔｒｕｅ"],
     )
     def test_true(self, text):
         assert read_value(text) is True
@@ -117,10 +117,6 @@ class TestReadValue:
     )
     def test_neither(self, text):
         assert read_value(text) is None
-
-    def test_a_contradiction_is_no_value_wherever_it_stands(self):
-        assert read_value("True or possibly also just as well False") is None
-        assert read_value("خیر یا شاید هم در واقع بله") is None
 
     @pytest.mark.parametrize(("persian", "value"), [("۱", True), ("۰", False), ("١", True), ("٠", False)])
     def test_digits_of_every_script(self, persian, value):

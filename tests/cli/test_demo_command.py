@@ -1,0 +1,43 @@
+"""`balin demo`: four arms on the shipped corpus, shown beside what was recorded and published."""
+
+from __future__ import annotations
+
+import json
+
+from balin.eval.recorded import recorded_results
+from balin.eval.runs import read_run
+
+
+def test_the_demo_shows_writes_and_says_what_is_next(balin, engine, tmp_path):
+    found = balin("demo", "--limit", 3, "--model", "smollm2:135m", "--json")
+    assert found.code == 0, found.err
+    assert found.out.count("\n") == 1
+    assert found.document["illustration"] is True
+    runs = found.document["runs"]
+    assert [(r["route"], r["format"], r["english"], r["part"], r["n"]) for r in runs] == [
+        ("direct", "lines", None, "dev", 3),
+        ("direct", "probe", None, "dev", 3),
+        ("translated", "lines", "model", "dev", 3),
+        ("translated", "probe", "model", "dev", 3),
+    ]
+    assert len({r["run"] for r in runs}) == 4
+    for run in runs:
+        assert read_run(tmp_path / run["run"])["demos"]["n"] == 3
+    for words in ("An illustration on 3 transcripts", "Recorded on", "Published by the study", "What now", "[4/4]"):
+        assert words in found.err
+    # Three transcripts and three demos are translated once, for both formats.
+    assert engine.translations() == 6
+    asked = engine.requests
+    again = balin("demo", "--limit", 3, "--model", "smollm2:135m")
+    assert (again.code, engine.requests) == (0, asked)
+    assert "from the store" in again.out
+    assert "An illustration on 3 transcripts" in again.out
+
+
+def test_the_recorded_results_are_there_and_are_those_of_the_demos_arms():
+    recorded = recorded_results()
+    assert {"what", "date", "machine", "arms"} <= set(recorded)
+    for arm in recorded["arms"]:
+        assert arm["n"] > 0
+        assert {"mean", "median"} <= set(arm["scores"]["mcc"])
+    assert json.dumps(recorded, allow_nan=False)
