@@ -44,12 +44,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/recorded"))
     parser.add_argument("--write", action="store_true", help="replace the recorded results that Balin ships")
     parser.add_argument("--part", default="all", choices=("all", "pool", "dev", "test"))
+    parser.add_argument("--route", choices=("direct", "translated"), help="only the arms of one route")
     parser.add_argument("--limit", type=int)
     options = parser.parse_args()
     feature_set = load_feature_set("palliative13")
     corpus = read_corpus(feature_set)
     outcomes: dict[str, Outcome] = {}
     for name, arm in ARMS.items():
+        if options.route not in (None, arm["route"]):
+            continue
         job = Job(
             arm=ArmSettings(model=MODEL, program="study", **arm),  # type: ignore[arg-type]
             dataset=corpus,

@@ -198,7 +198,11 @@ def measure(out: Path, limit: int | None, model: str) -> dict[str, Any]:
 
 
 def summary(
-    name: str, rows: list[dict[str, Any]], notes: Sequence[Transcript], feature_set: FeatureSet, prefixes: list[float] | None
+    name: str,
+    rows: list[dict[str, Any]],
+    notes: Sequence[Transcript],
+    feature_set: FeatureSet,
+    prefixes: list[float] | None,
 ) -> dict[str, Any]:
     """One arm: means over the notes, and its scores."""
     n = len(rows)
@@ -267,7 +271,11 @@ def main() -> None:
     table = grid(result)
     print(table.title + "\n")
     print(table.markdown())
-    print(json.dumps({"out": str(options.out), "arms": {a["name"]: round(a["seconds_per_note"], 3) for a in result["arms"]}}))
+    print(
+        json.dumps(
+            {"out": str(options.out), "arms": {a["name"]: round(a["seconds_per_note"], 3) for a in result["arms"]}}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -96,7 +96,8 @@ def _tables(
         for name, count in report.labels.items()
     )
     columns = ("Feature", "Present", "Absent", "Blank", "Prevalence", *(f"in {part}" for part in parts))
-    return [(report.name, ("", "Value"), about), ("Labels", columns, features)]
+    tables: list[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]] = [(report.name, ("", "Value"), about)]
+    return [*tables, ("Labels", columns, features)] if features else tables
 
 
 @command.command(

@@ -52,8 +52,7 @@ def command(**options: Any) -> int:
             outcomes.append(_run(options, feature_set, dataset, route, answer_format, advance))
         show(_pooled(outcomes[-1]), aside=aside)
     show(f"\nAn illustration on {options['limit']} transcripts: too few for any conclusion.", aside=aside)
-    labels = {f.id: f.label["en"] for f in feature_set}
-    show(feature_table(outcomes[1].scores, labels), aside=aside)
+    show(feature_table(outcomes[1].scores, outcomes[1].run["labels"]), aside=aside)
     show(compare_table([(_title(o.run["route"], o.run["format"]), o.scores) for o in outcomes]), aside=aside)
     recorded = recorded_results()
     show(f"\nRecorded on {recorded['what']} ({recorded['date']}, {recorded['machine']}):", aside=aside)

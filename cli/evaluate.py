@@ -92,7 +92,7 @@ def command(**options: Any) -> int:
     """
     from ..eval.arm import ArmSettings
     from ..eval.job import Job, run_evaluation
-    from ..eval.tables import feature_table, summary_table
+    from ..eval.tables import feature_table, summary_table, warnings_of
     from ..signatures.features import load_feature_set
 
     feature_set = load_feature_set(options["features"])
@@ -130,10 +130,10 @@ def command(**options: Any) -> int:
     with progress() as advance:
         outcome = run_evaluation(job, say=note, advance=advance)
     aside = options["as_json"]
-    labels = {f.id: f.label.get("en", f.id) for f in feature_set}
+    labels = outcome.run["labels"]
     show(feature_table(outcome.scores, labels), aside=aside)
     show(summary_table(outcome.scores), aside=aside)
-    for warning in outcome.run["warnings"]:
+    for warning in warnings_of(outcome.run, outcome.scores, labels):
         note(f"warning: {warning}")
     note(f"run: {outcome.folder}")
     if options["as_json"]:

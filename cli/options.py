@@ -81,6 +81,12 @@ engine_options = _stack(
         help="Seconds for one answer.",
     ),
     click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="CPU threads of the embedded engine.  [default: one a core]",
+    ),
+    click.option(
         "--slots",
         type=click.IntRange(min=1),
         default=1,
@@ -106,6 +112,7 @@ def engine_settings(options: dict[str, Any]) -> Any:
         allow_remote=options["allow_remote"],
         num_ctx=options["num_ctx"],
         timeout=options["timeout"],
+        threads=options["threads"],
         slots=options["slots"],
     )
 

@@ -25,8 +25,8 @@ from .persian import normalise
 from .tables import Record, Table, as_text, read_table, shown_name
 from .transcripts import PARTS, Dataset, Reject, Transcript
 
-TRUE = frozenset({"true", "1", "1.0", "yes", "y", "بله", "بلی"})
-FALSE = frozenset({"false", "0", "0.0", "no", "n", "خیر", "نه"})
+TRUE = frozenset({"true", "1", "1.0", "yes", "y", "ja", "بله", "بلی"})
+FALSE = frozenset({"false", "0", "0.0", "no", "n", "nein", "خیر", "نه"})
 
 _ROLES = ("id", "text", "english", "group", "part")
 _COLUMNS = 40  # column names that a message may list
@@ -197,9 +197,7 @@ class _Names:
                 continue
             if identifier in features:
                 both = f"{columns[features[identifier]]!r} and {column!r}"
-                raise DataError(
-                    f"{self.name}: two columns for the feature {identifier}: {both}; remove one or name the right one"
-                )
+                raise DataError(f"{self.name}: two columns for the feature {identifier}: {both}; remove or rename one")
             features[identifier] = place
         used = {*roles.values(), *features.values()}
         if len(used) < len(roles) + len(features):

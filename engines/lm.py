@@ -82,6 +82,9 @@ def engine_of(lm: Any) -> Engine:
 
 def _chat_request(request: Any) -> ChatRequest:
     config = request.config
+    unsupported = [n for n in ("top_p", "top_k", "stop", "frequency_penalty", "presence_penalty") if getattr(config, n)]
+    if unsupported:
+        raise dspy.lm15.UnsupportedFeatureError(f"Balin's engines do not take {', '.join(unsupported)}")
     messages = [Message("system", _text(request.system))] if request.system else []
     for message in request.messages:
         role = "assistant" if message.role == "assistant" else "system" if message.role == "developer" else "user"
@@ -91,7 +94,7 @@ def _chat_request(request: Any) -> ChatRequest:
         messages=tuple(messages),
         max_tokens=config.max_tokens or DEFAULT_MAX_TOKENS,
         schema=schema,
-        top_logprobs=config.logprobs or 0,
+        top_logprobs=0 if config.logprobs is None else max(1, config.logprobs),
         temperature=config.temperature or 0.0,
         seed=config.seed or 0,
     )

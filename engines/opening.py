@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..errors import EngineUnavailable, InputError, ModelMissing
+from ..errors import EngineUnavailable, InputError, ModelMissing, RemoteRefused
 from .catalogue import ModelEntry, load_catalogue
-from .guard import check_tag
+from .guard import check_tag, client_address
 from .protocol import Engine
 
 EngineChoice = Literal["auto", "ollama", "embedded"]
@@ -27,6 +27,7 @@ class EngineSettings:
         allow_remote: Hosts other than this machine that may receive text.
         num_ctx: Context in tokens; by default the catalogue's.
         timeout: Seconds to wait for one answer.
+        threads: CPU threads of the embedded engine; by default one a core.
         slots: Requests to send to Ollama at once: its OLLAMA_NUM_PARALLEL.
         models_dir: Where weights of embedded models are.
     """
@@ -36,6 +37,7 @@ class EngineSettings:
     allow_remote: Collection[str] = ()
     num_ctx: int | None = None
     timeout: float = 300.0
+    threads: int | None = None
     slots: int = 1
     models_dir: Path | None = None
 
@@ -72,14 +74,16 @@ def _either(
     try:
         version = probe_server(settings.host, allow_remote=settings.allow_remote)
         if version is None:
-            raise EngineUnavailable("Ollama does not answer")
+            raise EngineUnavailable(f"Ollama does not answer at {client_address(settings.host).url}")
         engine = _ollama(model, entry, num_ctx, settings)
     except EngineUnavailable as no_ollama:
         try:
             engine = _embedded(model, entry, num_ctx, settings)
         except EngineUnavailable as no_weights:
+            if isinstance(no_ollama, RemoteRefused):
+                raise no_ollama from None
             kind = ModelMissing if isinstance(no_weights, ModelMissing) else EngineUnavailable
-            raise kind(f"no engine has {model}. Ollama: {no_ollama}. Embedded: {no_weights}") from None
+            raise kind(f"no engine has {model}. {no_ollama}. The embedded engine: {no_weights}") from None
         say(f"engine: embedded llama.cpp ({no_ollama})")
         return engine
     say(f"engine: Ollama {version}")
@@ -121,4 +125,6 @@ def _embedded(model: str, entry: ModelEntry | None, num_ctx: int, settings: Engi
     weights = find_weights(entry, models_dir=settings.models_dir or default_models_dir())
     if weights is None:
         raise ModelMissing(f"the weights of {model} are not on this machine; run `balin models pull {model}`")
-    return EmbeddedEngine(weights, name=entry.name, digest=f"sha256:{entry.gguf.sha256}", num_ctx=num_ctx)
+    return EmbeddedEngine(
+        weights, name=entry.name, digest=f"sha256:{entry.gguf.sha256}", num_ctx=num_ctx, threads=settings.threads
+    )

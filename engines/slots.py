@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
 from typing import TypeVar
 
@@ -39,10 +39,10 @@ def each(
         # DSPy's settings are context variables, which threads of a pool do not inherit.
         futures = [pool.submit(copy_context().run, work, item) for item in items]
         try:
-            for future in futures:
-                done.append(future.result())
-                advance(len(done), total)
+            for count, future in enumerate(as_completed(futures), start=1):
+                future.result()
+                advance(count, total)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    return done
+    return [future.result() for future in futures]

@@ -77,7 +77,9 @@ class ArmSettings:
             raise InputError("zero-shot takes no demos; use --program few-shot, or --program study")
         if not built_in and (self.demos is not None or self.language is not None):
             option = "--demos" if self.demos is not None else "--language"
-            raise InputError(f"{option} goes with a built-in program ({', '.join(BUILT_IN)}); a program file holds its own")
+            raise InputError(
+                f"{option} goes with a built-in program ({', '.join(BUILT_IN)}); a program file holds its own"
+            )
 
     @property
     def translator_model(self) -> str | None:

@@ -187,13 +187,16 @@ def _split(job: Job) -> tuple[Dataset, Path | None]:
     if job.split is not None:
         return job.dataset.with_parts(read_split(job.split, job.dataset).part_of), job.split
     own = bool(job.dataset.parts) and job.split_seed is None
-    if not own and job.split_seed is None and job.part in (None, "all"):
+    if not own and job.split_seed is None:
         return job.dataset, None
     stem = f"{Path(job.dataset.name).stem}-{job.dataset.sha256[:8]}"
-    path = job.out / "splits" / (f"{stem}.json" if own else f"{stem}-seed{job.split_seed or 0}.json")
+    path = job.out / "splits" / (f"{stem}.json" if own else f"{stem}-seed{job.split_seed}.json")
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        split = split_of(job.dataset) if own else make_split(job.dataset, job.feature_set, seed=job.split_seed or 0)
+        if job.split_seed is None:
+            split = split_of(job.dataset)
+        else:
+            split = make_split(job.dataset, job.feature_set, seed=job.split_seed)
         write_split(split, path)
     return job.dataset.with_parts(read_split(path, job.dataset).part_of), path
 
@@ -223,7 +226,7 @@ def _describe(
         "name": _name(job, part, result),
         "command": shlex.join(job.command),
         "settings": {**asdict(arm), "part": part, "limit": job.limit},
-        "labels": {f.id: f.label.get("en", f.id) for f in job.feature_set},
+        "labels": {f.id: f.short.get("en", f.id) for f in job.feature_set},
         "feature_set": {"id": job.feature_set.id, "hash": job.feature_set.hash, "n": len(job.feature_set)},
         "model": result.identity.to_dict(),
         "engine_note": result.engine_note,
@@ -313,6 +316,9 @@ def _warnings(result: ArmResult, scores: Scores) -> list[str]:
     if kinds:
         listed = ", ".join(f"{name} {count}" for name, count in sorted(kinds.items()))
         found.append(f"Checks on the translations that did not pass, of {scores.n}: {listed}.")
-    if scores.too_many_errors:
-        found.append(f"{scores.transcripts_with_error} of {scores.n} transcripts have a failed call: over 2 %.")
+    failures = _failures(result)
+    if failures:
+        listed = ", ".join(f"{name} {count}" for name, count in failures.items())
+        first = next(e.detail for e in result.extractions if e.failure)
+        found.append(f"Failed calls: {listed}. The first: {first}.")
     return found

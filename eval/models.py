@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ..data.files import write_private
 from ..engines.protocol import ModelIdentity
 from ..errors import ModelChanged, RunError
 
@@ -32,9 +33,7 @@ class ModelRecord:
         known = self._read()
         if key not in known or (self._accept and known[key] != identity.digest):
             known[key] = identity.digest
-            temporary = self._path.with_suffix(".tmp")
-            temporary.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            temporary.replace(self._path)
+            write_private(self._path, (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
         elif known[key] != identity.digest:
             raise ModelChanged(
                 f"{identity.name} has changed: {known[key][:19]}… when this folder was begun, {identity.digest[:19]}… now. "

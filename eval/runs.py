@@ -49,6 +49,8 @@ def write_run(folder: Path, run: Mapping[str, Any], files: Mapping[str, Callable
         write_json(temporary / "run.json", {"schema": SCHEMA_VERSION, **run})
         for name, write in files.items():
             write(temporary / name)
+        for file in temporary.iterdir():
+            file.chmod(0o600)
         if folder.exists():
             old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
             folder.rename(old)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..engines.lm import engine_of
 from ..engines.protocol import ChatRequest, Completion, Engine, Message, Telemetry
+from ..errors import InputError
 from ..signatures import translate
 from ..signatures.features import FeatureSet
 from ..signatures.private_dspy import dspy
@@ -75,7 +76,7 @@ class ExtractAdapter(dspy.Adapter):
     def prompt(self, signature: Any, demos: Sequence[Mapping[str, Any]], inputs: Mapping[str, Any]) -> Prompt:
         """The prompt for one transcript."""
         ids = self.feature_set.ids
-        worked = [Demo(str(d[INPUT]), {i: bool(d[i]) for i in ids}) for d in demos]
+        worked = [Demo(str(d[INPUT]), {i: _label(d, i) for i in ids}) for d in demos]
         return self.answer_format.prompt(self.task(signature), worked, str(inputs[INPUT]))
 
     def format(self, signature: Any, demos: list[dict[str, Any]], inputs: dict[str, Any]) -> list[dict[str, Any]]:
@@ -135,6 +136,13 @@ class TranslateAdapter(dspy.Adapter):
         prompt = Prompt(self.messages(signature, demos, inputs), self.max_tokens)
         (completion,) = ask(engine_of(lm), prompt, **_sampling(lm, lm_kwargs))
         return [{**self.parse(signature, completion.text), "telemetry": completion.telemetry}]
+
+
+def _label(demo: Mapping[str, Any], feature: str) -> bool:
+    value = demo.get(feature)
+    if not isinstance(value, bool):
+        raise InputError(f"a demo has no label for {feature}; a demo needs true or false for every feature")
+    return value
 
 
 def _sampling(lm: Any, lm_kwargs: Mapping[str, Any]) -> dict[str, Any]:

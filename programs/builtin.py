@@ -15,14 +15,14 @@ from .extractor import Extractor
 
 _STUDY_INSTRUCTIONS = {
     "en": (
-        "You are an expert in extracting data from medical texts. Fill in every field with True or False only. "
+        "You are an expert in extracting data from medical texts. Decide for every field whether it is true or false. "
         "Keep the same fields in the same order. Infer nothing that the text does not state. "
-        "Write nothing outside the template."
+        "Write nothing but the answer in the form that is asked for."
     ),
     "fa": (
-        "شما متخصص استخراج داده از متن‌های پزشکی هستید. هر قسمت را فقط با True یا False پر کنید. "
+        "شما متخصص استخراج داده از متن‌های پزشکی هستید. برای هر قسمت تعیین کنید که درست است یا نه. "
         "همان قسمت‌ها را به همان ترتیب نگه دارید. چیزی را که در متن نیامده نتیجه نگیرید. "
-        "بیرون از الگو چیزی ننویسید."
+        "جز پاسخ در قالب خواسته‌شده چیزی ننویسید."
     ),
 }
 

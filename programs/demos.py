@@ -46,6 +46,11 @@ def random_demos(candidates: Sequence[Transcript], feature_set: FeatureSet, coun
     Raises:
         InputError: There are fewer than `count`.
     """
+    if count and not candidates:
+        raise InputError(
+            f"{count} demos were asked for and the data have no pool to take them from: make a split (--split-seed, or "
+            "`balin data split`), name a labelled file (--demos-from), or ask without demos (--program zero-shot)"
+        )
     labelled = [t for t in candidates if all(t.labels.get(i) is not None for i in feature_set.ids)]
     if len(labelled) < count:
         raise InputError(

@@ -36,6 +36,7 @@ class Extraction:
         seconds: Wall time of the extraction, Balin's own work included and loading the model left out; the stored one where
             it came from the store.
         failure: The kind of `CallError` that made every answer `error`, or None.
+        detail: What it said; no text of the transcript.
         stored: Whether it came from the store.
         translation: What was read on the translated route, or None.
     """
@@ -44,6 +45,7 @@ class Extraction:
     telemetry: Telemetry
     seconds: float = 0.0
     failure: str | None = None
+    detail: str | None = None
     stored: bool = False
     translation: Translation | None = None
 
@@ -95,19 +97,26 @@ class Pipeline(dspy.Module):
         """
         text = self._text(transcript, translation)
         if text is None:
-            return self._failed((translation and translation.failure) or "no_english_text", translation)
+            if translation is not None and translation.failure is not None:
+                return self._failed(translation.failure, f"its translation failed: {translation.detail}", translation)
+            return self._failed("no_english_text", "the data have no English text for it", translation)
         key = answer_key(self.extractor, text)
         record = self.store.get("predictions", key)
         if record is not None:
-            answers = {i: Answer(State(s), p) for i, (s, p) in record["answers"].items()}
+            kept = record["answers"]
+            answers = {i: Answer(State(kept[i][0]), kept[i][1]) for i in self.extractor.feature_set.ids}
             return Extraction(
-                answers, Telemetry.from_dict(record["telemetry"]), record["seconds"], None, True, translation
+                answers,
+                Telemetry.from_dict(record["telemetry"]),
+                record["seconds"],
+                stored=True,
+                translation=translation,
             )
         started = time.perf_counter()
         try:
             prediction = self.extractor(transcript=text)
         except CallError as error:
-            return self._failed(error.kind, translation)
+            return self._failed(error.kind, str(error), translation)
         answers = dict(prediction.answers)
         seconds = time.perf_counter() - started - prediction.telemetry.load_seconds
         self.store.put(
@@ -121,7 +130,7 @@ class Pipeline(dspy.Module):
                 "raw": prediction.raw,
             },
         )
-        return Extraction(answers, prediction.telemetry, seconds, None, False, translation)
+        return Extraction(answers, prediction.telemetry, seconds, translation=translation)
 
     def is_stored(self, transcript: Transcript) -> bool:
         """Whether the whole answer is there without asking a model."""
@@ -139,9 +148,9 @@ class Pipeline(dspy.Module):
             return transcript.text
         return transcript.english if self.english == "given" else translation.text if translation else None
 
-    def _failed(self, kind: str, translation: Translation | None) -> Extraction:
+    def _failed(self, kind: str, detail: str, translation: Translation | None) -> Extraction:
         answers = dict.fromkeys(self.extractor.feature_set.ids, ERROR)
-        return Extraction(answers, Telemetry(), 0.0, kind, False, translation)
+        return Extraction(answers, Telemetry(), failure=kind, detail=detail, translation=translation)
 
 
 def stored_translation(translator: Translator, store: Store, transcript: Transcript) -> Translation:
@@ -157,7 +166,7 @@ def stored_translation(translator: Translator, store: Store, transcript: Transcr
     try:
         text = translator(source=transcript.text)
     except CallError as error:
-        return Translation(None, Telemetry(), failure=error.kind)
+        return Translation(None, Telemetry(), failure=error.kind, detail=str(error))
     made = Translation(
         text.translation,
         text.telemetry,
@@ -169,6 +178,9 @@ def stored_translation(translator: Translator, store: Store, transcript: Transcr
 
 
 def answer_key(program: Extractor | Translator, text: str) -> str:
-    """The key of an answer in the store: what was asked (program), of whom (model, engine, context), about what (text)."""
-    identity = engine_of(program.predict.lm).identity
-    return key_of(program=program.hash(), model=identity.to_dict(), text=text_hash(text))
+    """The key of an answer in the store: what was asked (program), of whom (model, engine, context), how, about what (text)."""
+    lm = program.predict.lm
+    identity = engine_of(lm).identity
+    temperature = lm.kwargs.get("temperature") or 0.0
+    sampling = [temperature, lm.kwargs.get("seed") or 0] if temperature else []
+    return key_of(program=program.hash(), model=identity.to_dict(), sampling=sampling, text=text_hash(text))

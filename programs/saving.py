@@ -72,6 +72,10 @@ def load_program(path: Path, feature_set: FeatureSet) -> Extractor:
         )
     if found.format not in FORMATS:
         raise ProgramError(f"{path}: format: {found.format!r} is unknown; there are: {', '.join(FORMATS)}")
+    if found.language not in feature_set.languages:
+        raise ProgramError(
+            f"{path}: language: {found.language!r} is not one of the feature set's: {', '.join(feature_set.languages)}"
+        )
     extractor = Extractor(
         feature_set,
         name=found.name,
@@ -101,7 +105,7 @@ def _read(path: Path) -> _ProgramFile:
             f"{path}: not JSON; a program file is what `balin evaluate` leaves as program.json"
         ) from None
     version = content.get("schema") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
+    if isinstance(version, bool) or version != SCHEMA_VERSION:
         raise ProgramError(f"{path}: schema {version!r} is unknown; this Balin reads {SCHEMA_VERSION}")
     try:
         return _ProgramFile.model_validate(content)
@@ -120,5 +124,9 @@ def _demo(path: Path, index: int, demo: dict[str, Any], feature_set: FeatureSet)
     ):
         raise ProgramError(
             f"{path}: demos[{index}]: must hold {INPUT!r} and true or false for every feature, nothing else"
+        )
+    if any("\ud800" <= c <= "\udfff" for c in demo[INPUT]):
+        raise ProgramError(
+            f"{path}: demos[{index}]: its text holds half a character, which no model can be asked about"
         )
     return demo[INPUT], {i: demo[i] for i in feature_set.ids}

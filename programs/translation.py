@@ -30,6 +30,7 @@ class Translation:
         telemetry: What it cost, also when it came from the store.
         seconds: Wall time of the translation without loading the model; the stored one where it came from the store.
         failure: The kind of `CallError`, or None.
+        detail: What it said; no text of the transcript.
         warnings: Names of the checks that it did not pass; see `check_translation`.
         stored: Whether it came from the store.
     """
@@ -38,6 +39,7 @@ class Translation:
     telemetry: Telemetry
     seconds: float = 0.0
     failure: str | None = None
+    detail: str | None = None
     warnings: tuple[str, ...] = ()
     stored: bool = False
 
@@ -50,7 +52,7 @@ class Translation:
         """From the store; the checks are made again."""
         text = str(record["text"])
         telemetry = Telemetry.from_dict(record["telemetry"])
-        return cls(text, telemetry, record["seconds"], None, check_translation(source, text), True)
+        return cls(text, telemetry, record["seconds"], warnings=check_translation(source, text), stored=True)
 
 
 def check_translation(source: str, translation: str) -> tuple[str, ...]:
@@ -91,6 +93,10 @@ def _share(text: str, script: str) -> float:
     return scripts.count(script) / len(scripts) if scripts else 0.0
 
 
-def _numbers(text: str) -> set[int]:
-    # int() reads the decimal digits of every script.
-    return {int(n) for n in _NUMBER.findall(text)}
+def _numbers(text: str) -> set[str]:
+    # As texts: int() refuses numbers of thousands of digits.
+    return {n.lstrip("0") or "0" for n in _NUMBER.findall("".join(_ascii_digit(c) for c in text))}
+
+
+def _ascii_digit(character: str) -> str:
+    return str(unicodedata.digit(character)) if character.isdecimal() else character

@@ -33,7 +33,7 @@ def extract_signature(feature_set: FeatureSet, language: str, instructions: str 
     for feature in feature_set:
         fields[feature.id] = (
             bool | None,
-            dspy.OutputField(desc=describe(feature, language), prefix=f"{feature.label[language]}:", default=None),
+            dspy.OutputField(desc=f"{feature.label[language]}. {describe(feature, language)}", default=None),
         )
     made: type[Signature] = dspy.make_signature(
         fields, instructions or default_instructions(feature_set, language), "Extract"

@@ -25,7 +25,12 @@ SCHEMA_VERSION = 1
 SHIPPED = ("palliative13",)
 
 _ID = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
-_RESERVED_IDS = frozenset({"id", "text", "text_en", "group", "part", "register", "phenomena", "transcript"})
+# Columns of data files, fields of a prediction, and attributes of a DSPy signature.
+_RESERVED_IDS = frozenset(
+    {"id", "text", "text_en", "group", "part", "register", "phenomena", "transcript"}
+    | {"answers", "telemetry", "raw"}
+    | {"instructions", "fields", "signature", "input_fields", "output_fields", "model_config"}
+)
 _TEXTS = ("label", "short", "definition", "counts", "excludes")
 _SET_KEYS = frozenset({"schema", "id", "title", "source_language", "subject", "columns", "rules", "features"})
 _FEATURE_KEYS = frozenset({"id", "columns", *_TEXTS})
@@ -40,7 +45,7 @@ class Feature:
         id: Lower-case name, used in columns, schemas and stored answers.
         columns: Other column names under which data files hold its labels.
         label: Per language, the name as a clinician would say it.
-        short: Per language, a name of few tokens for cheap formats; the label where the file gives none.
+        short: Per language, a short name for tables; the label where the file gives none.
         definition: Per language, one sentence.
         counts: Per language, what counts as present; may be empty.
         excludes: Per language, what does not; may be empty.
@@ -220,7 +225,9 @@ class _Reader:
         item = self.mapping(node, key, _FEATURE_KEYS, required=("id", "label", "definition"))
         identifier = self.identifier(item["id"], f"{key}.id")
         if identifier in _RESERVED_IDS:
-            raise self.fail(item["id"], f"{key}.id", f"{identifier!r} is a column of the data file; choose another id")
+            raise self.fail(
+                item["id"], f"{key}.id", f"{identifier!r} is a name that Balin uses itself; choose another id"
+            )
         texts = {k: self.texts(item[k], f"{key}.{k}", languages) for k in _TEXTS if k in item}
         return Feature(
             id=identifier,
@@ -251,6 +258,8 @@ class _Reader:
             raise self.fail(node, key, "must be a mapping of keys to values")
         found: dict[str, yaml.Node] = {}
         for name, value in node.value:
+            if not isinstance(name, yaml.ScalarNode):
+                raise self.fail(name, key, "a key must be a plain word")
             if name.value not in allowed:
                 raise self.fail(name, f"{key}.{name.value}", f"unknown key; allowed: {', '.join(sorted(allowed))}")
             if name.value in found:
@@ -265,7 +274,12 @@ class _Reader:
         """A mapping of language to text; `languages` must all be there, and where it is empty any are taken."""
         if not isinstance(node, yaml.MappingNode) or not node.value:
             raise self.fail(node, key, "must give a text per language, for example {en: …}")
-        found = {str(k.value): self.scalar(v, f"{key}.{k.value}") for k, v in node.value}
+        found: dict[str, str] = {}
+        for name, value in node.value:
+            language = self.scalar(name, key)
+            if language in found:
+                raise self.fail(name, f"{key}.{language}", "given twice")
+            found[language] = self.scalar(value, f"{key}.{language}")
         for language in languages:
             if language not in found:
                 raise self.fail(node, key, f"has no text in {language!r}")

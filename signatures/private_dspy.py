@@ -34,7 +34,8 @@ class _WithoutContents(logging.Filter):
 
 def _close_doors() -> None:
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
-    dspy.settings.configure(disable_history=True)
+    # DSPy keeps a trace of every prediction unless told not to; optimizers open traces of their own.
+    dspy.settings.configure(disable_history=True, trace=None)
     withhold = _WithoutContents()
     logger = logging.getLogger("dspy")
     for handler in logger.handlers:

@@ -22,7 +22,7 @@ def default_instructions(feature_set: FeatureSet, language: str) -> str:
 def describe(feature: Feature, language: str) -> str:
     """The feature's definition with what counts and what does not, in one line."""
     counts, excludes = feature.counts.get(language), feature.excludes.get(language)
-    words = ("Counts", "Does not") if language != "fa" else ("شامل", "شامل نیست")
+    words = ("Counts", "Does not count") if language != "fa" else ("شامل", "شامل نیست")
     parts = [feature.definition[language]]
     parts += [f"{words[0]}: {counts}."] if counts else []
     parts += [f"{words[1]}: {excludes}."] if excludes else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from balin.data.corpus import read_corpus
 from balin.data.transcripts import Dataset
 from balin.engines.catalogue import load_catalogue

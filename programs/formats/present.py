@@ -37,5 +37,14 @@ class Present:
             found = None
         if not isinstance(found, list):
             return dict.fromkeys(task.feature_set.ids, MISSING)
+        ids = task.feature_set.ids
         named = {item for item in found if isinstance(item, str)}
-        return {i: Answer.of(i in named) for i in task.feature_set.ids}
+        # An item that is no id may be a feature under another name: what is not named is then not known to be absent.
+        unknown = len(named) < len(found) - _repeats(found) or not named <= set(ids)
+        return {i: Answer.of(True) if i in named else MISSING if unknown else Answer.of(False) for i in ids}
+
+
+def _repeats(found: list[object]) -> int:
+    """How many items say again what an item before them said."""
+    texts = [item for item in found if isinstance(item, str)]
+    return len(texts) - len(set(texts))

@@ -12,7 +12,6 @@ _TRUE = frozenset(
     {
         "true",
         "yes",
-        "y",
         "1",
         "present",
         "positive",
@@ -34,7 +33,6 @@ _FALSE = frozenset(
     {
         "false",
         "no",
-        "n",
         "0",
         "absent",
         "negative",
@@ -51,21 +49,25 @@ _FALSE = frozenset(
         "falsch",
     }
 )
-_WORD = re.compile(r"[^\W_]+|[✓✔✅✗✘❌]")
-_FOLD = str.maketrans({"ي": "ی", "ى": "ی", "ك": "ک", "\u200c": " ", "\u200f": "", "\u200e": "", "\ufeff": ""})
+WORD = re.compile(r"[^\W_]+|[✓✔✅✗✘❌]")
+_FOLD = str.maketrans(
+    {"ي": "ی", "ى": "ی", "ك": "ک", "’": "'", "‘": "'", "\u200c": " ", "\u200f": "", "\u200e": "", "\ufeff": ""}
+)
+_DIGIT = re.compile(r"[^\D0-9]")
 
 
 def fold(text: str) -> str:
     """`text` for comparison: one form of each letter and digit, no case, no joiners."""
-    return unicodedata.normalize("NFKC", text).translate(_FOLD).casefold()
+    folded = unicodedata.normalize("NFKC", text).translate(_FOLD).casefold()
+    return _DIGIT.sub(lambda m: str(unicodedata.digit(m.group())), folded)
 
 
 def read_value(text: str) -> bool | None:
-    """True or False if the first word says so and no other word contradicts it; else None.
+    """True or False if the first word says so and neither of the next two contradicts it; else None.
 
     "True (pain)", "**False**.", "Yes" and "بله" are values. "True/False", "not mentioned" and "unknown" are none.
     """
-    words = _WORD.findall(fold(text))
+    words = WORD.findall(fold(text))
     if not words:
         return None
     head = words[0]
@@ -95,7 +97,7 @@ def probability(choice: TokenChoice) -> float | None:
 
 
 def _value_begun(token: str) -> bool | None:
-    words = _WORD.findall(fold(token))
+    words = WORD.findall(fold(token))
     if not words:
         return None
     head = words[0]

@@ -19,9 +19,7 @@ def run(balin, engine, tmp_path):
     said = engine._said
     engine._said = lambda text, source: said(text.replace("Fever:", "Fever is"), source)
     data = write_calls(tmp_path / "calls.csv", some_calls(6))
-    found = balin(
-        "evaluate", "--data", data, "--engine", "embedded", "--model", "smollm2:135m", "--demos", 0, "--json"
-    )
+    found = balin("evaluate", "--data", data, "--engine", "embedded", "--model", "smollm2:135m", "--demos", 0, "--json")
     assert found.code == 0
     assert found.document["answers"]["missing"] == 6
     engine.before = lambda number: pytest.fail("a report asked a model")

@@ -17,12 +17,18 @@ from typing import Any
 
 import pytest
 
+from balin.data.readers import read_dataset
+from balin.data.transcripts import Dataset
 from balin.engines import opening
+from balin.engines.opening import EngineSettings
 from balin.engines.protocol import ChatRequest, Completion, Engine, Message, ModelIdentity, Telemetry, TokenChoice
+from balin.eval.arm import ArmSettings
+from balin.eval.job import Job
 from balin.signatures.features import FeatureSet, load_feature_set
 
 SET = load_feature_set("palliative13")
 LEAD = "The patient's condition is as follows: "
+IDENTITY = ModelIdentity("smollm2:135m", "sha256:" + "a" * 64, "embedded", "words 1", 4096)
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class WordEngine:
         asked: The messages of each request; for `read` the rendered prompt.
     """
 
-    identity: ModelIdentity = ModelIdentity("smollm2:135m", "sha256:" + "a" * 64, "embedded", "words 1", 4096)
+    identity: ModelIdentity = IDENTITY
     slots: int = 1
     before: Callable[[int], None] = lambda _: None
     english: Callable[[str], str] = lambda text: to_english(text)
@@ -190,3 +196,17 @@ def demo_texts(engine: WordEngine) -> set[str]:
             turns = [m.content for m in asked[:-1] if m.role == "user"]
         found |= {turn.removeprefix(LEAD) for turn in turns}
     return found
+
+
+def job(folder: Path, data: Path | Dataset, **fields: Any) -> Job:
+    """A job on a data file (or a dataset) with runs in `folder`/runs; settings of the arm and of the job mixed."""
+    of_arm = {k: fields.pop(k) for k in list(fields) if k in ArmSettings.__dataclass_fields__}
+    arm = ArmSettings(**({"model": IDENTITY.name, "program": "study", "demos": 0} | of_arm))
+    dataset = read_dataset(data, SET) if isinstance(data, Path) else data
+    settings_ = {"engines": EngineSettings(choice="embedded"), "out": folder / "runs"} | fields
+    return Job(arm=arm, dataset=dataset, feature_set=SET, **settings_)
+
+
+def calls_file(folder: Path, count: int = 4, **fields: Any) -> Path:
+    """A CSV file of `count` calls, calls.csv."""
+    return write_calls(folder / "calls.csv", some_calls(count, **fields))

@@ -9,19 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from balin.data.corpus import read_corpus
 from balin.data.readers import read_dataset
 from balin.data.split import count_scorings, log_path, make_split, write_split
 from balin.data.store import Store
-from balin.engines.opening import EngineSettings
-from balin.engines.protocol import ModelIdentity
 from balin.errors import CallTimeout, DataError, InputError, ModelChanged
-from balin.eval.arm import ArmSettings
 from balin.eval.evaluation import evaluate_answers
-from balin.eval.job import Job, run_evaluation
+from balin.eval.job import run_evaluation
 from balin.eval.runs import read_predictions, read_run
 
 sys.path.append(str(Path(__file__).parent))
@@ -29,7 +24,9 @@ from calls import (  # type: ignore[import-not-found]
     SET,
     Call,
     WordEngine,
+    calls_file,
     demo_texts,
+    job,
     some_calls,
     take,
     texts_asked,
@@ -60,19 +57,6 @@ def engine(monkeypatch):
     made = WordEngine(deaf={"pain"})
     take(monkeypatch, made)
     return made
-
-
-def job(folder, data, **fields):
-    """A job on a data file (or a dataset); arm settings and job fields mixed."""
-    of_arm = {k: fields.pop(k) for k in list(fields) if k in ArmSettings.__dataclass_fields__}
-    arm = ArmSettings(**({"model": MODEL, "program": "study", "demos": 0} | of_arm))
-    dataset = read_dataset(data, SET) if isinstance(data, Path) else data
-    settings_ = {"engines": EngineSettings(choice="embedded"), "out": folder / "runs"} | fields
-    return Job(arm=arm, dataset=dataset, feature_set=SET, **settings_)
-
-
-def calls_file(folder, count=4, **fields):
-    return write_calls(folder / "calls.csv", some_calls(count, **fields))
 
 
 def in_parts(pool, dev, test):
@@ -326,9 +310,7 @@ def test_demos_from_a_file_with_parts_come_from_its_pool(tmp_path, engine):
 
 
 def test_given_english_labels_the_run_and_asks_no_translator(tmp_path, engine):
-    outcome = run_evaluation(
-        job(tmp_path, calls_file(tmp_path), route="translated", english="given", translator="aya-expanse:8b")
-    )
+    outcome = run_evaluation(job(tmp_path, calls_file(tmp_path), route="translated", english="given"))
     assert engine.translations() == 0
     document = outcome.document()
     assert (document["route"], document["english"], document["translator"]) == ("translated", "given", None)
@@ -390,50 +372,11 @@ def test_the_numbers_of_a_report_and_of_its_warnings(tmp_path, engine):
 def test_rejected_rows_are_counted(tmp_path, engine):
     data = write_calls(tmp_path / "calls.csv", [*some_calls(3), *some_calls(1)])
     outcome = run_evaluation(job(tmp_path, data))
-    assert (outcome.run["data"]["rejects"], outcome.scores.n) == (len(read_dataset(data, SET).rejects), outcome.scores.n)
+    assert (outcome.run["data"]["rejects"], outcome.scores.n) == (
+        len(read_dataset(data, SET).rejects),
+        outcome.scores.n,
+    )
     assert outcome.run["data"]["rejects"] > 0
-
-
-NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=30)
-AWKWARD = ["../../etc/passwd", "/", ".", "..", "a b\tc", "نمونه:۷ب", "CON", "-rf", "hf.co/bartowski/Qwen:Q4_K_M", "x" * 200]
-
-
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.sampled_from(AWKWARD) | NAMES)
-def test_the_folder_of_a_run_is_a_plain_name_whatever_the_model_is_called(tmp_path_factory, monkeypatch, model):
-    tmp_path = tmp_path_factory.mktemp("job")
-    take(monkeypatch, WordEngine(ModelIdentity(model, "sha256:" + "a" * 64, "ollama", "1", 4096)))
-    outcome = run_evaluation(job(tmp_path, calls_file(tmp_path, 1), route="translated", program="few-shot"))
-    check_name(outcome.folder, tmp_path / "runs")
-
-
-@pytest.mark.parametrize(
-    "name", ["a b", "-rf", ".hidden", "a'b\"c", "a\nb", "تماس‌ها", "C:\\calls", "$(ls)", "x" * 240, "ن" * 120, "NUL"]
-)
-def test_the_folder_of_a_run_is_a_plain_name_whatever_the_file_is_called(tmp_path, engine, name):
-    data = calls_file(tmp_path, 8).rename(tmp_path / f"{name}.csv")
-    for more in ({}, {"split_seed": 1}):
-        outcome = run_evaluation(job(tmp_path, data, **more))
-        check_name(outcome.folder, tmp_path / "runs")
-
-
-def check_name(folder, parent):
-    assert folder.parent == parent
-    assert folder.is_dir()
-    assert read_run(folder)["name"] == folder.name
-    assert all(c.isalnum() or c in "._-" for c in folder.name)
-    assert not folder.name.startswith((".", "-"))
-    assert len(folder.name.encode()) <= 240  # with room for the temporary name
-
-
-@pytest.mark.parametrize("name", ["", ".", "..", "../elsewhere", "a/b", "store", "splits", "a\0b", "x" * 300])
-def test_a_run_cannot_be_named_so_that_it_replaces_something_else(tmp_path, engine, name):
-    data = calls_file(tmp_path)
-    run_evaluation(job(tmp_path, data, split_seed=0, part="all", name="first"))
-    before = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*"))
-    with pytest.raises(InputError):
-        run_evaluation(job(tmp_path, data, name=name))
-    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == before
 
 
 def test_one_call_is_enough(tmp_path, engine):

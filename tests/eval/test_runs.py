@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -129,9 +128,9 @@ def test_a_run_of_another_version_is_refused(tmp_path, content, message):
 states = st.sampled_from(list(State))
 probability = st.none() | st.floats(0, 1)
 # What tables tend to read as something else: numbers, blanks, "NA".
-odd_text = st.sampled_from(["NA", "nan", "None", "1", "01", "1.0", "True", "بیمار ۱", " a", "a\nb", '"', "<NA>"]) | st.text(
-    st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8
-)
+odd_text = st.sampled_from(
+    ["NA", "nan", "None", "1", "01", "1.0", "True", "بیمار ۱", " a", "a\nb", '"', "<NA>"]
+) | st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8)
 
 
 @st.composite

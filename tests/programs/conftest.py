@@ -87,7 +87,7 @@ class Scripted:
         top = self.next_token(prompt)
         if isinstance(top, BaseException):
             raise top
-        return Completion(top[0][0], "length", (TokenChoice(*top[0], tuple(top[:top_logprobs])),), COST)
+        return Completion(top[0][0], "length", (TokenChoice(top[0][0], top[0][1], tuple(top[:top_logprobs])),), COST)
 
     def close(self) -> None:
         pass

@@ -63,9 +63,7 @@ class TestAsk:
 
 class TestExtractAdapter:
     def adapter(self, feature_set, name="lines", language="en"):
-        return ExtractAdapter(
-            answer_format(name), feature_set, language=language, definitions=False, max_tokens=99
-        )
+        return ExtractAdapter(answer_format(name), feature_set, language=language, definitions=False, max_tokens=99)
 
     @pytest.mark.parametrize("name", list(FORMATS))
     def test_format_gives_dspy_the_prompts_own_messages(self, palliative, name):
@@ -186,7 +184,9 @@ class TestTheLanguageModel:
         assert engine.requests == []
 
     def test_dspys_own_modules_and_adapters_work(self, scripted):
-        engine = scripted(lambda r: '{"answer": true}' if r.schema else "[[ ## answer ## ]]\nTrue\n\n[[ ## completed ## ]]")
+        engine = scripted(
+            lambda r: '{"answer": true}' if r.schema else "[[ ## answer ## ]]\nTrue\n\n[[ ## completed ## ]]"
+        )
         for adapter in (dspy.JSONAdapter(), dspy.ChatAdapter()):
             with dspy.context(lm=engine.lm(), adapter=adapter):
                 assert dspy.Predict("question: str -> answer: bool")(question="Pain?").answer is True

@@ -31,7 +31,9 @@ class TestLeaks:
         assert self.held.has(call("x", group="p1"))
 
     @pytest.mark.parametrize(
-        "text", ["بیمار می‌خوابد.", "بيمار مي خوابد", "  بیمار   میخوابد !", "بیمار می‌خوابد\n"], ids=["same", "arabic", "spaces", "line"]
+        "text",
+        ["بیمار می‌خوابد.", "بيمار مي خوابد", "  بیمار   میخوابد !", "بیمار می‌خوابد\n"],
+        ids=["same", "arabic", "spaces", "line"],
     )
     def test_the_same_text_however_it_is_typed(self, text):
         assert self.held.has(call("x", text=text))

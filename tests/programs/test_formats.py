@@ -48,8 +48,29 @@ def ideal(name: str, task: Task, labels: dict[str, bool]) -> list[Completion]:
 def pieces(task: Task) -> st.SearchStrategy[str]:
     """Texts that look like answers: bits of the templates, in any order."""
     feature = task.feature_set.features[0]
-    bits = ["true", "False", "null", "1", '"', "{", "}", "[", "]", ":", ",", "\n", " ", "\\", "\\u00", "NaN", "1e999", "```json\n"]
-    return st.lists(st.sampled_from([*bits, f'"{feature.id}"', feature.label[task.language], "بله"]), max_size=25).map("".join)
+    bits = [
+        "true",
+        "False",
+        "null",
+        "1",
+        '"',
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\n",
+        " ",
+        "\\",
+        "\\u00",
+        "NaN",
+        "1e999",
+        "```json\n",
+    ]
+    return st.lists(st.sampled_from([*bits, f'"{feature.id}"', feature.label[task.language], "بله"]), max_size=25).map(
+        "".join
+    )
 
 
 @pytest.fixture(params=list(FORMATS))
@@ -72,7 +93,10 @@ def test_formats_are_found_by_name():
 class TestThePrompt:
     def test_two_texts_share_all_but_the_last_message(self, name, task):
         demos = [Demo(f"Beispiel {n}.", labels_of(task, [n % 2 == 0, True])) for n in range(3)]
-        one, other = prompt_of(name, task, demos, "Erster Anruf."), prompt_of(name, task, demos, "Zweiter, längerer Anruf!")
+        one, other = (
+            prompt_of(name, task, demos, "Erster Anruf."),
+            prompt_of(name, task, demos, "Zweiter, längerer Anruf!"),
+        )
         assert one.messages[:-1] == other.messages[:-1]
         assert one.messages[-1] != other.messages[-1]
         for field in ("max_tokens", "schema", "top_logprobs", "partial", "probes"):
@@ -84,7 +108,9 @@ class TestThePrompt:
         assert messages[0].role == "system"
         assert messages[0].content.startswith(task.instructions)
         assert [m.role for m in messages[1:]] == ["user", "assistant"] * 2 + ["user"]
-        assert [("Beispiel 0." in m.content, "Beispiel 1." in m.content, "Sie ruft an." in m.content) for m in messages] == [
+        assert [
+            ("Beispiel 0." in m.content, "Beispiel 1." in m.content, "Sie ruft an." in m.content) for m in messages
+        ] == [
             (False, False, False),
             (True, False, False),
             (False, False, False),
@@ -116,7 +142,7 @@ class TestThePrompt:
         demos = [Demo("نمونه.", labels_of(bare, [True, False]))]
         prompt = prompt_of(name, bare, demos, "متن.")
         text = " ".join([*(m.content for m in prompt.messages), *prompt.probes])
-        words = {w for w in "".join(c if c.isascii() and (c.isalpha() or c == "_") else " " for c in text).split()}
+        words = set("".join(c if c.isascii() and (c.isalpha() or c == "_") else " " for c in text).split())
         assert words <= {"True", "False", "true", "false", "JSON", *feature_set.ids}
 
     def test_another_label_in_a_demo_makes_another_prompt(self, name, task):
@@ -204,7 +230,9 @@ class TestReading:
         assert State.MISSING in states
         assert State.TRUE in states
 
-    @pytest.mark.parametrize("text", ["", " ", "\n", "I cannot say.", "{", "[", "}{", "][", "null", "{}", "true", "[1]", "[null]"])
+    @pytest.mark.parametrize(
+        "text", ["", " ", "\n", "I cannot say.", "{", "[", "}{", "][", "null", "{}", "true", "[1]", "[null]"]
+    )
     @pytest.mark.parametrize("name", [n for n in FORMATS if n != "probe"])
     def test_no_answer_is_missing_and_not_false(self, text, name, feature_sets):
         task = task_of(*feature_sets["palliative-en"])
@@ -279,14 +307,18 @@ class TestPresent:
         assert schema["type"] == "array"
         assert schema["items"]["enum"] == list(task.feature_set.ids)
 
-    @pytest.mark.parametrize("text", ['["smell"]', 'The list:\n```json\n["smell"]\n```', '["smell", "smell"]', '[ "smell" ]'])
+    @pytest.mark.parametrize(
+        "text", ['["smell"]', 'The list:\n```json\n["smell"]\n```', '["smell", "smell"]', '[ "smell" ]']
+    )
     def test_membership(self, text, feature_sets):
         assert self.read(task_of(*feature_sets["german"]), text) == [False, True, False]
 
     def test_an_empty_list_is_an_answer(self, feature_sets):
         assert self.read(task_of(*feature_sets["german"]), "[]") == [False, False, False]
 
-    @pytest.mark.parametrize("text", ['["Wundschmerz"]', '["wound"]', '[{"wound_pain": true}]', "[true, false, false]", '[["wound_pain"]]'])
+    @pytest.mark.parametrize(
+        "text", ['["Wundschmerz"]', '["wound"]', '[{"wound_pain": true}]', "[true, false, false]", '[["wound_pain"]]']
+    )
     def test_a_list_of_something_else_does_not_deny_the_rest(self, text, feature_sets):
         assert self.read(task_of(*feature_sets["german"]), text)[0] is not False
 
@@ -297,7 +329,10 @@ class TestProbe:
         return task_of(*feature_sets["german"])
 
     def read(self, task: Task, *tops: Sequence[tuple[str, float]]) -> list[Answer]:
-        completions = [Completion(t[0][0], "length", (TokenChoice(t[0][0], t[0][1], tuple(t)),)) if t else Completion("", "length") for t in tops]
+        completions = [
+            Completion(t[0][0], "length", (TokenChoice(t[0][0], t[0][1], tuple(t)),)) if t else Completion("", "length")
+            for t in tops
+        ]
         return list(answer_format("probe").read(task, completions).values())
 
     def test_the_state_follows_the_probability(self, task):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -92,10 +95,36 @@ def test_what_models_write_around_the_template(text):
 
 @pytest.mark.parametrize(
     "value",
-    ["", "True/False", "True / False", "[True/False]", "True or False", "بله/خیر", "Not mentioned", "not present", "N/A", "n/a"]
-    + ["unknown", "Unclear", "None", "null", "-", "?", "___", "...", "Maybe", "ذکر نشده", "نامشخص", "2", "see above", "Pain"],
+    [
+        "",
+        "True/False",
+        "True / False",
+        "[True/False]",
+        "True or False",
+        "بله/خیر",
+        "Not mentioned",
+        "not present",
+        "N/A",
+        "n/a",
+        "unknown",
+        "Unclear",
+        "None",
+        "null",
+        "-",
+        "?",
+        "___",
+        "...",
+        "Maybe",
+        "ذکر نشده",
+        "نامشخص",
+        "2",
+        "see above",
+        "Pain",
+    ],
 )
-@pytest.mark.parametrize("around", ["Pain: {}", "Fever: False\nPain: {}\nSeizures: True", "- **Pain**: {}.", "Pain: {}, Fever: True"])
+@pytest.mark.parametrize(
+    "around", ["Pain: {}", "Fever: False\nPain: {}\nSeizures: True", "- **Pain**: {}.", "Pain: {}, Fever: True"]
+)
 def test_no_readable_value_is_missing_and_not_false(value, around):
     found = parse(around.format(value))
     assert "pain" not in found
@@ -154,7 +183,9 @@ class TestTheWrongLineIsNeverRead:
         }
 
     def test_of_two_names_the_longer_is_meant(self):
-        made = named(("chest", "Chest pain", "Chest"), ("pain", "Pain", "Any pain"), ("night", "Pain at night", "Night"))
+        made = named(
+            ("chest", "Chest pain", "Chest"), ("pain", "Pain", "Any pain"), ("night", "Pain at night", "Night")
+        )
         text = "Chest pain: True\nPain at night: True\nPain: False"
         assert parse_lines(text, made) == {"chest": True, "night": True, "pain": False}
         assert parse_lines("Chest pain: True\nPain at night: True", made) == {"chest": True, "night": True}
@@ -221,7 +252,9 @@ class TestRoundTrips:
             feature = PALLIATIVE.features[PALLIATIVE.ids.index(identifier)]
             name = data.draw(st.sampled_from([*feature.label.values(), *feature.short.values(), feature.id]))
             value = data.draw(st.sampled_from(VALUES[labels[identifier]]))
-            before = data.draw(st.sampled_from(["", "  ", "- ", "* ", "• ", f"{number}. ", f"{number}) ", "> ", "### "]))
+            before = data.draw(
+                st.sampled_from(["", "  ", "- ", "* ", "• ", f"{number}. ", f"{number}) ", "> ", "### "])
+            )
             mark = data.draw(st.sampled_from(["", "*", "**", "`", '"']))
             colon = data.draw(st.sampled_from([":", " :", "：", " = ", ": "]))
             after = data.draw(st.sampled_from(["", ".", " ", ";", ",", " (see text)", "  ", "\r"]))
@@ -246,11 +279,11 @@ class TestRoundTrips:
 class TestACutAnswer:
     task = Task("Fill in.", PALLIATIVE, "en", False, 100)
     lines = answer_format("lines")
-    labels = {i: n % 2 == 0 for n, i in enumerate(PALLIATIVE.ids)}
+    labels: Mapping[str, bool] = MappingProxyType({i: n % 2 == 0 for n, i in enumerate(PALLIATIVE.ids)})
     text = written(LABELS["en"], labels)
 
     def states(self, text: str, finish: str) -> dict[str, State]:
-        return {i: a.state for i, a in self.lines.read(self.task, [Completion(text, finish)]).items()}  # type: ignore[arg-type]
+        return {i: a.state for i, a in self.lines.read(self.task, [Completion(text, finish)]).items()}
 
     def test_whole_lines_are_kept_and_the_rest_is_missing(self):
         for kept in range(13):

@@ -28,9 +28,17 @@ from balin.signatures.features import load_feature_set
 
 SET = load_feature_set("palliative13")
 LABELS = {i: n % 2 == 0 for n, i in enumerate(SET.ids)}
-CALL = Transcript("c1", "بیمار ۲ روز است که درد دارد و نمی‌خوابد.", "The patient has had pain for 2 days and cannot sleep.")
+CALL = Transcript(
+    "c1", "بیمار ۲ روز است که درد دارد و نمی‌خوابد.", "The patient has had pain for 2 days and cannot sleep."
+)
 TRANSLATION = "The patient has been in pain for 2 days and does not sleep."
-FAILURES = [PromptTooLong(600, 512), IncompleteAnswer("cut"), EmptyAnswer("nothing"), CallTimeout("late"), CallError("no")]
+FAILURES = [
+    PromptTooLong(600, 512),
+    IncompleteAnswer("cut"),
+    EmptyAnswer("nothing"),
+    CallTimeout("late"),
+    CallError("no"),
+]
 
 
 def written(request) -> str:
@@ -83,7 +91,10 @@ class TestTheDirectRoute:
 
     @pytest.mark.parametrize("name", list(FORMATS))
     def test_a_stored_answer_costs_no_call_and_is_the_same(self, direct, name):
-        pipeline, engine = direct(lambda r: written(r) if not r.schema else json.dumps(LABELS) if "properties" in r.schema else '["pain"]', name)
+        pipeline, engine = direct(
+            lambda r: written(r) if not r.schema else json.dumps(LABELS) if "properties" in r.schema else '["pain"]',
+            name,
+        )
         first = pipeline.extract(CALL, None)
         asked = engine.calls
         assert asked > 0

@@ -32,7 +32,9 @@ def prompt_of(extractor: Extractor, text: str = "Ein Text.\n«متن»") -> Any:
 def built(feature_set: FeatureSet = SET, language: str = "en", name: str = "lines", **options: Any) -> Extractor:
     extractor = Extractor(feature_set, name="mine", format=name, language=language, **options)
     labels = {i: n % 2 == 0 for n, i in enumerate(feature_set.ids)}
-    extractor.set_demos([(f"{SECRET} \u200c«1»\r\n\t\\n", labels), ("Zwei ü 😀", {i: not v for i, v in labels.items()})])
+    extractor.set_demos(
+        [(f"{SECRET} \u200c«1»\r\n\t\\n", labels), ("Zwei ü 😀", {i: not v for i, v in labels.items()})]
+    )
     return extractor
 
 
@@ -66,7 +68,9 @@ class TestARoundTrip:
         assert (loaded.name, loaded.format) == ("mine", name)
 
     @pytest.mark.parametrize(
-        "options", [{"instructions": "Eins.\n\n Zwei \u200c {x} %s"}, {"definitions": False}, {"max_tokens": 77}], ids=str
+        "options",
+        [{"instructions": "Eins.\n\n Zwei \u200c {x} %s"}, {"definitions": False}, {"max_tokens": 77}],
+        ids=str,
     )
     def test_every_option_is_kept(self, path, options):
         save_program(built(**options), path)
@@ -98,7 +102,9 @@ class TestARoundTrip:
 class TestTheFile:
     def test_only_the_signatures_fields_of_a_demo_are_in_it(self, path, scripted):
         rows = [
-            dspy.Example(transcript=f"Call {n}", **LABELS, patient_name="RAHIMI", phone=SECRET, answers="x").with_inputs(INPUT)
+            dspy.Example(
+                transcript=f"Call {n}", **LABELS, patient_name="RAHIMI", mobile_no=SECRET, answers="x"
+            ).with_inputs(INPUT)
             for n in range(3)
         ]
         compiled = dspy.LabeledFewShot(k=2).compile(Extractor(SET, name="x", format="json"), trainset=rows)
@@ -106,7 +112,7 @@ class TestTheFile:
         save_program(compiled, path)
         content = json.loads(path.read_text(encoding="utf-8"))
         assert [set(d) for d in content["demos"]] == [{INPUT, *SET.ids}] * 2
-        for word in ("RAHIMI", SECRET, "patient_name", "phone", "secret-model", str(path.parent)):
+        for word in ("RAHIMI", SECRET, "patient_name", "mobile_no", "secret-model", str(path.parent)):
             assert word not in json.dumps(content, ensure_ascii=False)
         assert prompt_of(load_program(path, SET)) == prompt_of(compiled)
 
@@ -180,7 +186,9 @@ class TestRefusals:
         write(path, saved | {"feature_set": {"id": SET.id, "hash": "f" * 64}})
         self.refused(path, "palliative13", "f" * 12, SET.hash[:12])
 
-    @pytest.mark.parametrize("key", ["kind", "name", "hash", "feature_set", "format", "language", "definitions", "demos"])
+    @pytest.mark.parametrize(
+        "key", ["kind", "name", "hash", "feature_set", "format", "language", "definitions", "demos"]
+    )
     def test_a_missing_key(self, path, saved, key):
         del saved[key]
         write(path, saved)
@@ -234,7 +242,9 @@ class TestRefusals:
         write(path, saved)
         self.refused(path, "demos[1]")
 
-    @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"1", SECRET.encode(), b'{"schema": NaN}'])
+    @pytest.mark.parametrize(
+        "content", [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"1", SECRET.encode(), b'{"schema": NaN}']
+    )
     def test_no_program_at_all(self, path, content):
         path.write_bytes(content)
         self.refused(path)

@@ -50,7 +50,9 @@ def test_one_persian_name_in_a_text_is_no_failure():
 def test_digits_of_any_script_are_the_same_numbers():
     for digits in ("۳۸", "٣٨", "38"):
         assert check_translation(f"دمای بدن بیمار {digits} درجه است.", "The patient's temperature is 38 degrees.") == ()
-        assert "numbers" in check_translation(f"دمای بدن بیمار {digits} درجه است.", "The patient's temperature is normal.")
+        assert "numbers" in check_translation(
+            f"دمای بدن بیمار {digits} درجه است.", "The patient's temperature is normal."
+        )
 
 
 def test_between_two_latin_scripts_nothing_is_called_untranslated():
@@ -103,7 +105,13 @@ def test_every_number_of_the_source_is_wanted(source, translated):
 def test_a_record_and_back():
     made = Translation(GOOD, Telemetry(1, 0, 50, None, 20, 0.5, 0.25), 1.5, warnings=())
     back = Translation.from_record(made.to_record(), SOURCE)
-    assert (back.text, back.telemetry, back.seconds, back.failure, back.warnings) == (GOOD, made.telemetry, 1.5, None, ())
+    assert (back.text, back.telemetry, back.seconds, back.failure, back.warnings) == (
+        GOOD,
+        made.telemetry,
+        1.5,
+        None,
+        (),
+    )
     assert back.stored
     assert not made.stored
     assert "numbers" in Translation.from_record(made.to_record(), SOURCE + " ۷").warnings

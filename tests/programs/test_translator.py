@@ -60,7 +60,9 @@ def test_a_trace_holds_source_and_translation(scripted, palliative):
 
 def test_dspys_labeled_few_shot_compiles_it(scripted, palliative):
     translator, engine = made(scripted, palliative)
-    rows = [dspy.Example(source=f"متن {n}", translation=f"text {n}", phone="0912").with_inputs("source") for n in range(4)]
+    rows = [
+        dspy.Example(source=f"متن {n}", translation=f"text {n}", phone="0912").with_inputs("source") for n in range(4)
+    ]
     compiled = dspy.LabeledFewShot(k=2).compile(translator, trainset=rows)
     compiled.set_lm(engine.lm())
     compiled(source="درد دارد.")

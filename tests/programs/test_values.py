@@ -96,24 +96,91 @@ class TestProbability:
 class TestReadValue:
     @pytest.mark.parametrize(
         "text",
-        ["True", "true.", " TRUE ", "**True**", "`True`", '"true"', "True (pain)", "Yes", "yes, since Monday", "1", "Present"]
-        + ["✓", "✅", "بله", "بلی", "بلي", "آری", "درست", "دارد", "مثبت", "ja", "Wahr", "True\u200f", "= True", "Ｔｒｕｅ"],
+        [
+            "True",
+            "true.",
+            " TRUE ",
+            "**True**",
+            "`True`",
+            '"true"',
+            "True (pain)",
+            "Yes",
+            "yes, since Monday",
+            "1",
+            "Present",
+            "✓",
+            "✅",
+            "بله",
+            "بلی",
+            "بلي",
+            "آری",
+            "درست",
+            "دارد",
+            "مثبت",
+            "ja",
+            "Wahr",
+            "True\u200f",
+            "= True",
+            "Ｔｒｕｅ",
+        ],
     )
     def test_true(self, text):
         assert read_value(text) is True
 
     @pytest.mark.parametrize(
         "text",
-        ["False", "false.", "**False**", "no", "No.", "0", "absent", "Negative", "✗", "❌", "خیر", "خير", "نه", "نادرست"]
-        + ["ندارد", "منفی", "منفي", "nein", "Falsch", "False (not mentioned)"],
+        [
+            "False",
+            "false.",
+            "**False**",
+            "no",
+            "No.",
+            "0",
+            "absent",
+            "Negative",
+            "✗",
+            "❌",
+            "خیر",
+            "خير",
+            "نه",
+            "نادرست",
+            "ندارد",
+            "منفی",
+            "منفي",
+            "nein",
+            "Falsch",
+            "False (not mentioned)",
+        ],
     )
     def test_false(self, text):
         assert read_value(text) is False
 
     @pytest.mark.parametrize(
         "text",
-        ["", "   ", "...", "True/False", "true or false", "False / True", "yes/no", "بله/خیر", "not mentioned", "Not true"]
-        + ["unknown", "N/A", "None", "null", "maybe", "Trueish", "نامشخص", "ذکر نشده", "2", "10", "pain", "not present"],
+        [
+            "",
+            "   ",
+            "...",
+            "True/False",
+            "true or false",
+            "False / True",
+            "yes/no",
+            "بله/خیر",
+            "not mentioned",
+            "Not true",
+            "unknown",
+            "N/A",
+            "None",
+            "null",
+            "maybe",
+            "Trueish",
+            "نامشخص",
+            "ذکر نشده",
+            "2",
+            "10",
+            "pain",
+            "not present",
+        ],
     )
     def test_neither(self, text):
         assert read_value(text) is None
@@ -130,7 +197,15 @@ class TestReadValue:
 class TestFold:
     @pytest.mark.parametrize(
         ("one", "other"),
-        [("كيف", "کیف"), ("PAIN", "pain"), ("Ｐａｉｎ：", "pain:"), ("\ufeffتب\u200f", "تب"), ("می\u200cخوابد", "می خوابد"), ("۱۲", "12"), ("١٢", "12")],
+        [
+            ("كيف", "کیف"),
+            ("PAIN", "pain"),
+            ("Ｐａｉｎ：", "pain:"),
+            ("\ufeffتب\u200f", "تب"),
+            ("می\u200cخوابد", "می خوابد"),
+            ("۱۲", "12"),
+            ("١٢", "12"),
+        ],
     )
     def test_what_looks_the_same_is_the_same(self, one, other):
         assert fold(one) == fold(other)

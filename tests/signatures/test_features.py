@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balin.errors import BalinError, FeatureSetError
+from balin.errors import FeatureSetError
 from balin.signatures.features import FeatureSet, load_feature_set
 
 # The study's order and column names (com_…), which its users' files have.
@@ -170,7 +170,7 @@ class TestTheHash:
         ("  id: [nummer]", "  id: nummer", 7, ("columns.id", "list")),
         ("  id: [nummer]", "  ident: [nummer]", 7, ("columns.ident", "unknown key")),
         ("  - id: wound_pain", "  - id: wound pain", 10, ("features[0].id", "wound pain")),
-        ("  - id: wound_pain", "  - id: text", 10, ("features[0].id", "column of the data file")),
+        ("  - id: wound_pain", "  - id: text", 10, ("features[0].id", "Balin uses itself")),
         ("  - id: smell", "  - id: wound_pain", 14, ("features[1]", "wound_pain", "already")),
         ("  - id: smell", "  - id: Schmerz", 14, ("features[1].id", "Schmerz")),
         ("  - id: smell", "  - id: smell\n    columns: [Schmerz]", 14, ("features[1]", "Schmerz", "wound_pain")),
@@ -245,9 +245,8 @@ def test_a_damaged_file_is_read_or_refused_and_never_a_crash(tmp_path_factory, p
     path.write_text(GERMAN[:place] + insert + GERMAN[place + length :], encoding="utf-8")
     try:
         found = load_feature_set(path)
-    except BalinError as error:
-        assert "damaged.yaml" in str(error)
-    else:
-        assert len(found) >= 1
-        assert found.languages
-        assert all(f.label[k] and f.short[k] and f.definition[k] for f in found for k in found.languages)
+    except FeatureSetError:
+        return
+    assert len(found) >= 1
+    assert found.languages
+    assert all(f.label[k] and f.short[k] and f.definition[k] for f in found for k in found.languages)
