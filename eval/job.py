@@ -6,6 +6,7 @@ The command `balin evaluate` is a thin layer over `run_evaluation`, and so is wh
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 import time
 from collections.abc import Callable
@@ -31,6 +32,11 @@ from .scores import Scores
 from .tables import report_markdown
 
 
+# Seven parts of this length stay under the 255 bytes that file systems allow, also in a script of two bytes a letter.
+NAME_PART = 24
+_NAME = re.compile(r"[^\W_][\w.-]{0,59}")
+
+
 @dataclass(frozen=True)
 class Job:
     """What is evaluated, on what, and where the result goes.
@@ -45,7 +51,7 @@ class Job:
         limit: Score only so many, the first in the file's order.
         split: A split file.
         split_seed: Split the data with this seed, if it has no split.
-        demos_from: A labelled dataset that demos come from, in place of the data's pool.
+        demos_from: A labelled dataset that demos come from (its pool, where it has parts), in place of the data's pool.
         name: The run's name; by default made from what is run.
         accept_model_change: Do not refuse a changed model digest.
         command: The command line, for the report.
@@ -170,8 +176,10 @@ def run_evaluation(
 def _check(job: Job) -> None:
     """Refuse what would have no effect or would write outside the folder of runs."""
     job.arm.check()
-    if job.name is not None and (not job.name or job.name.startswith(".") or set(job.name) & set("/\\")):
-        raise InputError(f"--name {job.name!r} cannot be a folder's name; use letters, digits, - and _")
+    if job.name is not None and (job.name in ("store", "splits") or not _NAME.fullmatch(job.name)):
+        raise InputError(
+            f"--name {job.name[:40]!r}: a run's name has up to 60 letters, digits, '_', '.' or '-' and is not store or splits"
+        )
     if job.demos_from is not None and job.arm.program not in BUILT_IN:
         raise InputError("--demos-from goes with a built-in program; a program file holds its own demos")
 
@@ -189,7 +197,7 @@ def _split(job: Job) -> tuple[Dataset, Path | None]:
     own = bool(job.dataset.parts) and job.split_seed is None
     if not own and job.split_seed is None:
         return job.dataset, None
-    stem = f"{Path(job.dataset.name).stem}-{job.dataset.sha256[:8]}"
+    stem = f"{_plain(Path(job.dataset.name).stem)}-{job.dataset.sha256[:8]}"
     path = job.out / "splits" / (f"{stem}.json" if own else f"{stem}-seed{job.split_seed}.json")
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -204,7 +212,7 @@ def _split(job: Job) -> tuple[Dataset, Path | None]:
 def _candidates(job: Job, dataset: Dataset) -> list[Transcript]:
     """The transcripts that demos may come from: those of --demos-from, the data's own pool, or the shipped corpus's."""
     if job.demos_from is not None:
-        return list(job.demos_from)
+        return [t for t in job.demos_from if t.part == "pool"] or list(job.demos_from)
     own = [t for t in dataset if t.part == "pool"]
     if own or job.feature_set.id not in SHIPPED:
         return own
@@ -271,7 +279,12 @@ def _name(job: Job, part: str, result: ArmResult) -> str:
     translator = result.translator and (result.translator[0].hash(), result.translator[1].to_dict())
     short = key_of(told=[str(x) for x in told], translator=str(translator), ids=[t.id for t in result.transcripts])[:8]
     parts = (stem, part, result.identity.name, route, result.extractor.name, result.extractor.format, short)
-    return "-".join("".join(c if c.isalnum() or c in "._" else "_" for c in p) for p in parts)
+    return "-".join(_plain(part) for part in parts)
+
+
+def _plain(text: str) -> str:
+    """`text` as a piece of a file name."""
+    return "".join(c if c.isalnum() or c in "._" else "_" for c in text)[:NAME_PART].lstrip(".") or "_"
 
 
 def _cost(result: ArmResult) -> dict[str, Any]:

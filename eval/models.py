@@ -47,4 +47,6 @@ class ModelRecord:
             return {}
         except (OSError, ValueError) as error:
             raise RunError(f"{self._path}: cannot be read ({type(error).__name__}); remove it to begin anew") from None
+        if not isinstance(content, dict):
+            raise RunError(f"{self._path}: is no record of models; remove it to begin anew")
         return {str(k): str(v) for k, v in content.items()}

@@ -40,7 +40,12 @@ def write_run(folder: Path, run: Mapping[str, Any], files: Mapping[str, Callable
         folder: The run's folder.
         run: What `run.json` holds; the schema version is added.
         files: For each further file its writer.
+
+    Raises:
+        RunError: Something that is no run stands in the folder's place.
     """
+    if folder.exists() and not (folder / "run.json").is_file():
+        raise RunError(f"{folder}: exists and is no run, so it is not replaced; choose another --name or --out")
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)

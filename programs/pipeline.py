@@ -36,18 +36,18 @@ class Extraction:
         seconds: Wall time of the extraction, Balin's own work included and loading the model left out; the stored one where
             it came from the store.
         failure: The kind of `CallError` that made every answer `error`, or None.
-        detail: What it said; no text of the transcript.
         stored: Whether it came from the store.
         translation: What was read on the translated route, or None.
+        detail: What a failed call said; no text of the transcript.
     """
 
     answers: Mapping[str, Answer]
     telemetry: Telemetry
     seconds: float = 0.0
     failure: str | None = None
-    detail: str | None = None
     stored: bool = False
     translation: Translation | None = None
+    detail: str | None = None
 
 
 class Pipeline(dspy.Module):

@@ -30,18 +30,18 @@ class Translation:
         telemetry: What it cost, also when it came from the store.
         seconds: Wall time of the translation without loading the model; the stored one where it came from the store.
         failure: The kind of `CallError`, or None.
-        detail: What it said; no text of the transcript.
         warnings: Names of the checks that it did not pass; see `check_translation`.
         stored: Whether it came from the store.
+        detail: What a failed call said; no text of the transcript.
     """
 
     text: str | None
     telemetry: Telemetry
     seconds: float = 0.0
     failure: str | None = None
-    detail: str | None = None
     warnings: tuple[str, ...] = ()
     stored: bool = False
+    detail: str | None = None
 
     def to_record(self) -> dict[str, Any]:
         """For the store."""

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from balin.cli import main
+from balin.engines.ollama import OllamaEngine
 from balin.engines.weights import default_models_dir
 from balin.errors import CallError, CallTimeout, EmptyAnswer, EngineUnavailable, IncompleteAnswer, PromptTooLong
 
@@ -57,7 +58,7 @@ code = main(sys.argv[1:])
 if os.environ.get("BALIN_TEST_ESCAPE"):
     import socket
     try:
-        socket.create_connection(("192.0.2.1", 80), timeout=0.1)
+        socket.socket().connect(("192.0.2.1", 80))
     except OSError:
         pass
 sys.stdout.flush()
@@ -136,9 +137,8 @@ def check_files(out: Path, run: Path) -> None:
     assert holding(run, DEMO_CANARY) <= {"program.json"}
     for folder in (out, out / "store", run):
         assert folder.stat().st_mode & 0o777 == 0o700, folder
-    for file in ((out / "store").iterdir(), (run / "program.json",)):
-        for path in file:
-            assert path.stat().st_mode & 0o777 == 0o600, path
+    for path in (*(out / "store").iterdir(), *run.iterdir()):
+        assert path.stat().st_mode & 0o777 == 0o600, path
 
 
 @pytest.mark.live
@@ -179,6 +179,14 @@ def test_a_real_prompt_that_is_too_long_shows_no_text(tmp_path):
     assert json.loads((found.work / document["run"] / "run.json").read_text())["failures"] == {"prompt_too_long": 1}
     assert CANARY not in found.out + found.err
     assert holding(found.work, CANARY) == set()
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between attempts at a server nobody waits."""
+    defaults = OllamaEngine.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "sleep", lambda seconds: None)
 
 
 @pytest.fixture
@@ -292,8 +300,7 @@ ECHOING: list[Any] = [
 
 
 @pytest.mark.parametrize(("status", "body"), ECHOING)
-def test_a_server_that_echoes_the_text_in_its_errors(tmp_path, capfd, caplog, monkeypatch, status, body):
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
+def test_a_server_that_echoes_the_text_in_its_errors(tmp_path, capfd, caplog, status, body):
     caplog.set_level(logging.DEBUG)
     data = with_canaries(tmp_path / "calls.csv")
     with serve(WordEngine()) as server:
@@ -383,8 +390,7 @@ def test_another_machine_in_the_environment_is_refused_too(tmp_path, capfd, reac
     assert "gpu01 is not this machine" in capfd.readouterr().err
 
 
-def test_only_the_host_that_was_allowed_is_reached(tmp_path, capfd, reached, monkeypatch):
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
+def test_only_the_host_that_was_allowed_is_reached(tmp_path, capfd, reached):
     for allowed, expected in (("gpu02", set()), ("192.0.2.7", {"192.0.2.7"})):
         reached.clear()
         arguments = ("evaluate", "--limit", 1, "--engine", "ollama", "--host", "192.0.2.7", "--allow-remote", allowed)

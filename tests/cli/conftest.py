@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from balin.cli import main
+from balin.engines.ollama import OllamaEngine
 
 sys.path.append(str(Path(__file__).parents[1] / "eval"))
 sys.path.append(str(Path(__file__).parents[1] / "engines"))
@@ -59,6 +60,14 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
         port = free.getsockname()[1]
     monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{port}")
     monkeypatch.delenv("OLLAMA_NO_CLOUD", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between attempts at a server nobody waits."""
+    defaults = OllamaEngine.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "sleep", lambda seconds: None)
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_one_json_document_is_the_whole_output(balin, engine, data):
 def test_without_json_the_tables_are_the_output(balin, engine, data):
     found = balin("evaluate", "--data", data, *EMBEDDED, "--demos", 0)
     assert found.code == 0
-    assert "Gastrointestinal issues" in found.out
+    assert "All answers pooled" in found.out
     assert "Macro-F1" in found.out
     assert "{" not in found.out
     assert "run: runs/" in found.err
@@ -153,7 +153,7 @@ def test_too_many_errors_exit_1_with_everything_written(balin, engine, data):
     found = balin("evaluate", "--data", data, *EMBEDDED, "--demos", 0, "--json")
     assert found.code == 1
     assert found.document["errors_exceeded"]
-    assert "over 2 %" in found.err
+    assert "timeout 1" in found.err
     assert read_run(Path(found.document["run"]))["failures"] == {"timeout": 1}
     again = balin("evaluate", "--data", data, *EMBEDDED, "--demos", 0, "--json")
     assert (again.code, engine.requests) == (0, 6)
@@ -248,7 +248,7 @@ def test_auto_takes_ollama_where_it_has_the_model_and_says_so(balin, engine, dat
         assert (found.code, found.document["engine"]) == (0, "embedded")
         assert "engine: embedded llama.cpp (Ollama at" in found.err
     found = balin("evaluate", *options, "--out", "third")
-    assert "engine: embedded llama.cpp (Ollama does not answer)" in found.err
+    assert "engine: embedded llama.cpp (Ollama does not answer" in found.err
 
 
 @pytest.mark.parametrize("slots", [1, 3])
@@ -292,5 +292,5 @@ def test_another_feature_set_in_another_language(balin, tmp_path, monkeypatch):
     assert found.document["scores"]["mcc"]["mean"] == 0.0
     found = balin("evaluate", *options)
     assert found.code == 2
-    assert "3 demos were asked for and 0 of the 0" in found.err
+    assert "3 demos were asked for" in found.err
     assert texts_asked(engine)

@@ -215,7 +215,7 @@ def test_scoring_the_pool_itself_leaves_the_demos_unscored(tmp_path, engine):
 
 
 def test_too_few_labelled_demos(tmp_path, engine):
-    with pytest.raises(InputError, match=r"3 demos were asked for and 0 of the 0"):
+    with pytest.raises(InputError, match=r"3 demos were asked for and the data have no pool"):
         arm(tmp_path, demos=None).run(transcripts(tmp_path, some_calls(2)))
     assert engine.requests == 0
 
@@ -452,13 +452,25 @@ def test_a_program_file_is_not_scored_on_its_own_demos(tmp_path, engine, route, 
     assert not any(demo.text in text for text in texts_asked(engine))
 
 
-def test_a_program_file_holds_its_own_demos(tmp_path, engine):
-    (tmp_path / "elsewhere").mkdir()
-    path, _ = program(tmp_path, engine)
-    with pytest.raises(InputError, match="--demos goes with a built-in program"):
-        arm(tmp_path, program=path, demos=1).run(transcripts(tmp_path, some_calls(1)))
+def test_a_program_file_that_is_not_there(tmp_path, engine):
     with pytest.raises(ProgramError, match="no program"):
         arm(tmp_path, program=str(tmp_path / "none.json"), demos=None).run(transcripts(tmp_path, some_calls(1)))
+
+
+@pytest.mark.parametrize(
+    ("settings_", "message"),
+    [
+        ({"translator": "aya-expanse:8b"}, "--translator goes with --route translated"),
+        ({"english": "given"}, "--english given goes with --route translated"),
+        ({"route": "translated", "english": "given", "translator": "m"}, "contradict each other"),
+        ({"program": "zero-shot", "demos": 2}, "zero-shot takes no demos"),
+        ({"program": "file.json", "demos": 2}, "--demos goes with a built-in program"),
+        ({"program": "file.json", "language": "fa"}, "--language goes with a built-in program"),
+    ],
+)
+def test_settings_that_would_have_no_effect_are_refused(settings_, message):
+    with pytest.raises(InputError, match=message):
+        ArmSettings(MODEL, **settings_).check()
 
 
 def test_translations_are_shared_by_all_programs_and_formats(tmp_path, engine):

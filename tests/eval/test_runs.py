@@ -54,10 +54,11 @@ def test_a_run_is_written_whole(tmp_path):
 def test_only_the_owner_can_look_into_a_run(tmp_path):
     before = os.umask(0)
     try:
-        write_run(tmp_path / "first", {}, {})
+        write_run(tmp_path / "first", {}, {"metrics.json": text_file("{}")})
     finally:
         os.umask(before)
     assert (tmp_path / "first").stat().st_mode & 0o777 == 0o700
+    assert {p.stat().st_mode & 0o777 for p in (tmp_path / "first").iterdir()} == {0o600}
 
 
 @pytest.mark.parametrize("interruption", [OSError("disk full"), KeyboardInterrupt()])
@@ -188,8 +189,8 @@ def test_costs_and_failures_of_each_transcript_without_its_text(tmp_path):
         result_of(
             [Transcript("a", "متن"), Transcript("b", "متن")],
             [
-                Extraction({}, cost, 0.75, None, True, made),
-                Extraction({}, Telemetry(), 0.0, "timeout", False, failed),
+                Extraction({}, cost, 0.75, stored=True, translation=made),
+                Extraction({}, Telemetry(), failure="timeout", translation=failed),
             ],
         ),
     )
