@@ -8,7 +8,10 @@ doctor.py · models.py · data.py · translate.py · evaluate.py · report.py ·
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import traceback
+from pathlib import Path
 
 import click
 
@@ -60,8 +63,9 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    told = sys.argv[1:] if arguments is None else arguments
     try:
-        code = cli.main(arguments, prog_name="balin", standalone_mode=False)
+        code = cli.main(told, prog_name="balin", standalone_mode=False, obj=("balin", *told))
     except BalinError as error:
         click.echo(f"balin: {error}", err=True)
         return error.exit_code
@@ -74,4 +78,18 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except Exception as error:
+        if os.environ.get("BALIN_TRACEBACK") == "1":
+            raise
+        click.echo(f"balin: {_place(error)}", err=True)
+        return 1
     return code if isinstance(code, int) else 0
+
+
+def _place(error: Exception) -> str:
+    """Kind and place of an error that nobody foresaw; its message is withheld, for it may quote a transcript."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"an error that Balin did not foresee: {type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}. "
+        "Its text is withheld, since it may hold a transcript's; BALIN_TRACEBACK=1 shows it. Please report it without that text"
+    )

@@ -28,6 +28,9 @@ def print_json(document: Any) -> None:
 
 def show(item: Any, *, aside: bool = False) -> None:
     """Print a table or a text; aside goes to the error stream, where the output belongs to JSON."""
+    if isinstance(item, str):
+        click.echo(item, err=aside)
+        return
     from rich.console import Console
 
     # Where there is no terminal rich assumes 80 columns, too few for a table of features.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +121,7 @@ def command(**options: Any) -> int:
         demos_from=demos_from,
         name=options["name"],
         accept_model_change=options["accept_model_change"],
-        command=("balin", *sys.argv[1:]),
+        command=click.get_current_context().obj or ("balin",),
     )
     if dataset.rejects:
         where = f"; see {options['rejects']}" if options["rejects"] else "; `balin data check` lists them"

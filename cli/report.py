@@ -41,7 +41,7 @@ def command(run: Path, **options: Any) -> int:
     if options["markdown"]:
         click.echo(report_markdown(description, scores, labels), nl=False)
     else:
-        show(f"{description['name']}", aside=options["as_json"])
+        show(f"{description.get('name', run.name)}", aside=options["as_json"])
         show(feature_table(scores, labels), aside=options["as_json"])
         show(summary_table(scores), aside=options["as_json"])
     if options["as_json"]:

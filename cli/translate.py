@@ -48,7 +48,7 @@ def command(file: str, **options: Any) -> int:
     A translation is made once for each text, model and prompt; `balin evaluate --route translated` reads the same store. Checks
     without a reference mark what looks wrong: length, untranslated script, lost numbers, refusals, repetition.
     """
-    from ..data.files import write_private
+    from ..data.files import plain_name, private_folder, write_private
     from ..data.store import Store
     from ..eval.arm import opened, translate_all
     from ..eval.models import ModelRecord
@@ -59,15 +59,13 @@ def command(file: str, **options: Any) -> int:
     dataset = read_data(file, feature_set)
     chosen = list(dataset.part(options["part"]))[: options["limit"]]
     out: Path = options["out"]
-    out.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(out)
     models = ModelRecord(out / "models.json", accept_change=options["accept_model_change"])
     with progress() as advance, opened(options["model"], engine_settings(options), models, note) as engine:
         translator = Translator(feature_set)
         made = translate_all(engine, translator, Store(out / "store"), chosen, partial(advance, "translate"))
-    target: Path = (
-        options["to"]
-        or out / f"translations-{Path(file).stem}-{options['model'].replace(':', '_').replace('/', '_')}.jsonl"
-    )
+    stem, model = plain_name(Path(file).stem), plain_name(options["model"], 40)
+    target: Path = options["to"] or out / f"translations-{stem}-{model}.jsonl"
     rows = [
         {"id": t.id, "text_en": m.text, "warnings": list(m.warnings), "failure": m.failure}
         for t, m in zip(chosen, made, strict=True)

@@ -43,6 +43,23 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def private_folder(path: Path) -> None:
+    """Make a folder, mode 0700, with those above it; one that is there is left as it is.
+
+    Raises:
+        InputError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be used as a folder: {error.strerror}") from None
+
+
+def plain_name(text: str, length: int = 24) -> str:
+    """`text` as a piece of a file name: letters, digits, "." and "_", at most `length` of them, no "." first."""
+    return "".join(c if c.isalnum() or c in "._" else "_" for c in text)[:length].lstrip(".") or "_"
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Write `data` to `path` in one step, mode 0600.
 

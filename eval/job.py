@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.corpus import read_corpus
+from ..data.files import plain_name, private_folder
 from ..data.split import count_scorings, log_scoring, make_split, read_split, split_of, write_split
 from ..data.store import Store, key_of
 from ..data.transcripts import Dataset, Transcript
@@ -31,9 +32,6 @@ from .runs import git_state, versions, write_json, write_predictions, write_run,
 from .scores import Scores
 from .tables import report_markdown
 
-
-# Seven parts of this length stay under the 255 bytes that file systems allow, also in a script of two bytes a letter.
-NAME_PART = 24
 _NAME = re.compile(r"[^\W_][\w.-]{0,59}")
 
 
@@ -131,7 +129,7 @@ def run_evaluation(
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     _check(job)
-    job.out.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(job.out)
     dataset, split_path = _split(job)
     part = job.part or ("dev" if dataset.parts else "all")
     scored = list(dataset.part(part))[: job.limit]
@@ -197,10 +195,10 @@ def _split(job: Job) -> tuple[Dataset, Path | None]:
     own = bool(job.dataset.parts) and job.split_seed is None
     if not own and job.split_seed is None:
         return job.dataset, None
-    stem = f"{_plain(Path(job.dataset.name).stem)}-{job.dataset.sha256[:8]}"
+    stem = f"{plain_name(Path(job.dataset.name).stem)}-{job.dataset.sha256[:8]}"
     path = job.out / "splits" / (f"{stem}.json" if own else f"{stem}-seed{job.split_seed}.json")
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(path.parent)
         if job.split_seed is None:
             split = split_of(job.dataset)
         else:
@@ -279,12 +277,8 @@ def _name(job: Job, part: str, result: ArmResult) -> str:
     translator = result.translator and (result.translator[0].hash(), result.translator[1].to_dict())
     short = key_of(told=[str(x) for x in told], translator=str(translator), ids=[t.id for t in result.transcripts])[:8]
     parts = (stem, part, result.identity.name, route, result.extractor.name, result.extractor.format, short)
-    return "-".join(_plain(part) for part in parts)
-
-
-def _plain(text: str) -> str:
-    """`text` as a piece of a file name."""
-    return "".join(c if c.isalnum() or c in "._" else "_" for c in text)[:NAME_PART].lstrip(".") or "_"
+    # Seven parts of 24 letters stay under the 255 bytes of file systems, also in a script of two bytes a letter.
+    return "-".join(plain_name(part) for part in parts)
 
 
 def _cost(result: ArmResult) -> dict[str, Any]:
