@@ -278,7 +278,7 @@ def test_another_feature_set_in_another_language(balin, tmp_path, monkeypatch):
     rows += [f"n{j},Notiz {j}," + ",".join(str((i + j) % 2) for i in range(9)) for j in range(6)]
     (tmp_path / "notizen.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
-    class German(WordEngine):
+    class German(WordEngine):  # type: ignore[misc]
         def chat(self, request):
             self._count(request.messages)
             return self._said("\n".join(f"Merkmal{i}: True" for i in range(9)), "")

@@ -200,9 +200,9 @@ def test_interrupted_is_130(balin, engine, tmp_path):
     assert "what was finished is kept" in found.err
 
 
-def python_m_balin(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+def python_m_balin(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "balin", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, cwd=cwd)
 
 
 def test_the_process_itself_returns_these_codes(tmp_path):
