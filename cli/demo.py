@@ -43,7 +43,7 @@ def command(**options: Any) -> int:
     aside = options["as_json"]
     note(
         f"{options['limit']} transcripts of the shipped corpus (synthetic Persian calls), model {options['model']} inside this "
-        "process, two routes, two ways to ask. On two cores about ten minutes; a second run takes seconds."
+        "process, two routes, two ways to ask. On two quiet cores about ten minutes; a second run takes seconds."
     )
     outcomes = []
     for index, (route, answer_format) in enumerate((r, f) for r in ROUTES for f in FORMATS):
