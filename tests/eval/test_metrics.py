@@ -189,7 +189,7 @@ def test_from_rows():
     rows = [
         AnswerRow("a", "p1", {"pain": True, "fever": None}, {"pain": Answer.of(True, 0.9), "fever": Answer.of(False)}),
         AnswerRow("b", None, {"pain": 0, "fever": float("nan")}, {"pain": MISSING_ANSWER, "fever": ERROR_ANSWER}),
-        AnswerRow("c", None, {"pain": np.bool_(True)}, {"pain": Answer.of(False), "fever": Answer.of(True)}),
+        AnswerRow("c", None, {"pain": bool(np.bool_(True))}, {"pain": Answer.of(False), "fever": Answer.of(True)}),
     ]
     table = AnswerTable.from_rows(("pain", "fever"), rows)
     assert table.ids == ("a", "b", "c")
