@@ -62,7 +62,9 @@ if os.environ.get("BALIN_TEST_ESCAPE"):
     except OSError:
         pass
 sys.stdout.flush()
-json.dump(seen, open(report, "w"))
+found = json.dumps(seen)
+with open(report, "w") as file:
+    file.write(found)
 os._exit(code)
 """
 
