@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from balin.data.corpus import read_corpus
 from balin.data.transcripts import Dataset
@@ -12,6 +13,10 @@ from balin.engines.catalogue import load_catalogue
 from balin.engines.embedded import EmbeddedEngine
 from balin.engines.weights import default_models_dir, find_weights
 from balin.signatures.features import FeatureSet, load_feature_set
+
+# The same examples in every run, and no failure because a machine is busy.
+settings.register_profile("balin", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("balin")
 
 SMALL = "smollm2:135m"
 
