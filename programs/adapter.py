@@ -17,7 +17,6 @@ from ..signatures.features import FeatureSet
 from ..signatures.private_dspy import dspy
 from ..signatures.wording import INPUT
 from .formats import AnswerFormat, Demo, Prompt, Task
-from .formats.values import probability
 
 
 def ask(engine: Engine, prompt: Prompt, *, temperature: float = 0.0, seed: int = 0) -> list[Completion]:
@@ -42,14 +41,9 @@ def ask(engine: Engine, prompt: Prompt, *, temperature: float = 0.0, seed: int =
 
 
 def _read_probes(engine: Engine, prompt: Prompt) -> list[Completion]:
-    """One token behind each probe; what was read stands in the text before the next, so every request extends the last."""
-    text, done = engine.render(prompt.messages), []
-    for probe in prompt.probes:
-        completion = engine.read(text + probe, top_logprobs=prompt.top_logprobs)
-        p_true = probability(completion.tokens[0]) if completion.tokens else None
-        text += f"{probe} {p_true is not None and p_true >= 0.5}"
-        done.append(completion)
-    return done
+    """One token behind each probe; all share the rendered messages, which the engine keeps."""
+    text = engine.render(prompt.messages)
+    return [engine.read(text + probe, top_logprobs=prompt.top_logprobs) for probe in prompt.probes]
 
 
 class ExtractAdapter(dspy.Adapter):

@@ -45,7 +45,7 @@ class Feature:
         id: Lower-case name, used in columns, schemas and stored answers.
         columns: Other column names under which data files hold its labels.
         label: Per language, the name as a clinician would say it.
-        short: Per language, a short name for tables; the label where the file gives none.
+        short: Per language, a short name: what `probe` asks, and for tables; the label where the file gives none.
         definition: Per language, one sentence.
         counts: Per language, what counts as present; may be empty.
         excludes: Per language, what does not; may be empty.

@@ -89,9 +89,7 @@ def test_the_prompts_are_the_codes_own(name, example):
     shown = blocks(DOCS / "answers.md", "text")
     assert "\n".join(f"[{m.role}]\n{m.content}\n" for m in prompt.messages) in shown
     if prompt.probes:
-        first, second, third = prompt.probes
-        assert f"{first}\n" in shown
-        assert f"{first} True{second} False{third}\n" in shown
+        assert f"{prompt.probes[0]}\n" in shown
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -18,6 +18,8 @@ _WORDS = {
         "lines": "Fill in this template. After each label write True or False and nothing else:",
         "json": "Answer with one JSON object that has exactly these keys, each true or false.",
         "present": "Answer with a JSON array of the keys of the features that are present. If none is, answer [].",
+        "probe": "For each label write True only if the transcript says that this patient has it now. "
+        "If it is not mentioned, denied, over or somebody else's, write False.",
     },
     "fa": {
         "lead": "وضعیت بیمار به شرح زیر است: ",
@@ -25,6 +27,8 @@ _WORDS = {
         "lines": "این الگو را پر کنید. پس از هر عنوان فقط True یا False بنویسید:",
         "json": "با یک شیء JSON پاسخ دهید که دقیقاً این کلیدها را دارد و مقدار هر کدام true یا false است.",
         "present": "با یک آرایهٔ JSON از کلید ویژگی‌های موجود پاسخ دهید. اگر هیچ‌کدام نیست [] بنویسید.",
+        "probe": "برای هر عنوان فقط اگر متن می‌گوید که این بیمار اکنون آن را دارد True بنویسید. "
+        "اگر ذکر نشده، نفی شده، برطرف شده یا مربوط به شخص دیگری است False بنویسید.",
     },
 }
 
@@ -76,8 +80,8 @@ class Prompt:
         schema: JSON schema of the answer, or None.
         top_logprobs: Alternatives wanted per token.
         partial: A cut answer is still of use to the format.
-        probes: If not empty, the answer is not written but read: behind the rendered messages each of these texts is put,
-            one token is read, and the value that it stands for (" True" or " False") is put behind it before the next.
+        probes: If not empty, the answer is not written but read: one token behind the rendered messages and each of these
+            texts, of which none sees another.
     """
 
     messages: tuple[Message, ...]

@@ -42,7 +42,7 @@ class TestAsk:
         assert (request.temperature, request.seed) == (0.5, 7)
         assert (engine.renders, engine.reads) == ([], [])
 
-    def test_probes_share_one_rendered_prefix_and_each_extends_the_last(self, scripted):
+    def test_probes_share_one_rendered_prefix_and_none_sees_another(self, scripted):
         likely = {"a:": " True", "b:": " no", "c:": " yes"}
         engine = scripted(next_token=lambda p: (("\n", -0.2), (likely[p[-2:]], -2.0)))
         prompt = Prompt((Message("user", "U"),), 1, top_logprobs=20, probes=("a:", "b:", "c:"))
@@ -51,7 +51,7 @@ class TestAsk:
         assert engine.renders == [prompt.messages]
         assert engine.requests == []
         prefix = engine.render(prompt.messages)
-        assert engine.reads == [prefix + text for text in ("a:", "a: Trueb:", "a: Trueb: Falsec:")]
+        assert engine.reads == [prefix + text for text in prompt.probes]
 
     @pytest.mark.parametrize("error", [PromptTooLong(9, 8), CallTimeout("t"), ModelMissing("m")])
     def test_errors_pass_as_they_are(self, scripted, error):
