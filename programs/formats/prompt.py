@@ -18,7 +18,7 @@ _WORDS = {
         "lines": "Fill in this template. After each label write True or False and nothing else:",
         "json": "Answer with one JSON object that has exactly these keys, each true or false.",
         "present": "Answer with a JSON array of the keys of the features that are present. If none is, answer [].",
-        "probe": "For each label write True only if the transcript says that this patient has it now. "
+        "probe": "For each label write True only if the patient has it now. "
         "If it is not mentioned, denied, over or somebody else's, write False.",
     },
     "fa": {
@@ -27,7 +27,7 @@ _WORDS = {
         "lines": "این الگو را پر کنید. پس از هر عنوان فقط True یا False بنویسید:",
         "json": "با یک شیء JSON پاسخ دهید که دقیقاً این کلیدها را دارد و مقدار هر کدام true یا false است.",
         "present": "با یک آرایهٔ JSON از کلید ویژگی‌های موجود پاسخ دهید. اگر هیچ‌کدام نیست [] بنویسید.",
-        "probe": "برای هر عنوان فقط اگر متن می‌گوید که این بیمار اکنون آن را دارد True بنویسید. "
+        "probe": "برای هر عنوان فقط اگر بیمار اکنون آن را دارد True بنویسید. "
         "اگر ذکر نشده، نفی شده، برطرف شده یا مربوط به شخص دیگری است False بنویسید.",
     },
 }
