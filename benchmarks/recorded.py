@@ -1,10 +1,11 @@
 """The recorded results of the shipped corpus, which the demo and the README show: measures them and writes them down.
 
-    .venv/bin/python benchmarks/recorded.py --out runs/recorded            # about an hour on two cores; resumes
-    .venv/bin/python benchmarks/recorded.py --out runs/recorded --write    # and replaces eval/recorded_results.json
+    .venv/bin/python benchmarks/recorded.py --out runs/recorded                  # dev, more than an hour on two cores; resumes
+    .venv/bin/python benchmarks/recorded.py --out runs/recorded --parts dev pool # and the pool, for replays
+    .venv/bin/python benchmarks/recorded.py --out runs/recorded --write          # and replaces what Balin ships in eval/
 
-Every transcript of the corpus but the demos and their patients is scored, with the embedded default model, by both routes; the
-route on given English is the ceiling of translating, not evidence for it.
+The embedded default model reads the dev part by both routes, with the study's protocol and with the format `probe`, and the
+same demos. The route on given English is the ceiling of translating, not evidence for it. The test part stays locked.
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from balin.data.corpus import read_corpus
+from balin.data.transcripts import Dataset
 from balin.engines.opening import EngineSettings
 from balin.eval import recorded
 from balin.eval.arm import ArmSettings
 from balin.eval.job import Job, Outcome, run_evaluation
 from balin.eval.tables import compare_table
-from balin.signatures.features import load_feature_set
+from balin.signatures.features import FeatureSet, load_feature_set
 
 MODEL = "qwen2.5-coder:1.5b"
-PARTS = {"all": "all but demos and their patients", "pool": "pool", "dev": "dev part", "test": "test part"}
-ARMS = {
+ARMS: dict[str, dict[str, Any]] = {
     "Persian direct, study's protocol": {"route": "direct", "format": "lines"},
     "Persian direct, probe": {"route": "direct", "format": "probe"},
     "translated by the model, study's protocol": {"route": "translated", "format": "lines"},
@@ -36,47 +39,70 @@ ARMS = {
     "given English, study's protocol (ceiling)": {"route": "translated", "english": "given", "format": "lines"},
     "given English, probe (ceiling)": {"route": "translated", "english": "given", "format": "probe"},
 }
+COSTS = ["seconds", "prompt_tokens", "cached_tokens", "generated_tokens", "translation_seconds"]
 
 
 def main() -> None:
-    """Run the arms, print the table; the last line is JSON."""
+    """Run the arms, print the table of dev; the last line is JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/recorded"))
+    parser.add_argument("--parts", nargs="+", default=["dev"], choices=("dev", "pool"))
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="ARM")
     parser.add_argument("--write", action="store_true", help="replace the recorded results that Balin ships")
-    parser.add_argument("--part", default="all", choices=("all", "pool", "dev", "test"))
-    parser.add_argument("--route", choices=("direct", "translated"), help="only the arms of one route")
-    parser.add_argument("--limit", type=int)
+    parser.add_argument("--limit", type=int, help="only the first transcripts of a part; nothing is written")
     options = parser.parse_args()
     feature_set = load_feature_set("palliative13")
     corpus = read_corpus(feature_set)
-    outcomes: dict[str, Outcome] = {}
-    for name, arm in ARMS.items():
-        if options.route not in (None, arm["route"]):
-            continue
-        job = Job(
-            arm=ArmSettings(model=MODEL, program="study", **arm),  # type: ignore[arg-type]
-            dataset=corpus,
-            feature_set=feature_set,
-            engines=EngineSettings(choice="embedded"),
-            out=options.out,
-            part=options.part,
-            limit=options.limit,
-            command=("python", *sys.argv),
-        )
-        outcomes[name] = run_evaluation(job, say=_say, advance=_advance)
-        print(f"{name}: mean MCC {outcomes[name].scores.summary()['mcc']['mean']:.3f}", flush=True)
+    outcomes = {
+        (name, part): _run(name, part, corpus, feature_set, options) for part in options.parts for name in options.arms
+    }
     result = {
-        "what": f"{next(iter(outcomes.values())).scores.n} transcripts of the shipped corpus ({PARTS[options.part]}), "
-        f"{MODEL}, 3 random demos",
+        "what": f"the {len(corpus.part('dev'))} calls of the corpus's dev part, {MODEL}, 3 random demos",
         "date": date.today().isoformat(),
         "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, no GPU",
-        "arms": [{"name": name, **_kept(outcome)} for name, outcome in outcomes.items()],
+        "arms": [{"name": n, **_kept(o)} for (n, part), o in outcomes.items() if part == "dev"],
     }
-    text = json.dumps(result, ensure_ascii=False, indent=1) + "\n"
     if options.write and options.limit is None:
-        (Path(recorded.__file__).parent / "recorded_results.json").write_text(text, encoding="utf-8")
+        folder = Path(recorded.__file__).parent
+        text = json.dumps(result, ensure_ascii=False, indent=1) + "\n"
+        (folder / "recorded_results.json").write_text(text, encoding="utf-8")
+        frame = pd.concat([_answers(n, part, o.folder) for (n, part), o in outcomes.items()], ignore_index=True)
+        for column in ("arm", "part", "id", "group", "feature", "state"):
+            frame[column] = frame[column].astype("category")
+        frame.to_parquet(folder / "recorded_predictions.parquet", index=False, compression="zstd")
     print(compare_table([(arm["name"], arm) for arm in result["arms"]]).markdown())
     print(json.dumps({"out": str(options.out), "arms": len(outcomes)}))
+
+
+def _run(name: str, part: str, corpus: Dataset, feature_set: FeatureSet, options: argparse.Namespace) -> Outcome:
+    job = Job(
+        arm=ArmSettings(model=MODEL, program="study", **ARMS[name]),
+        dataset=corpus,
+        feature_set=feature_set,
+        engines=EngineSettings(choice="embedded"),
+        out=options.out,
+        part=part,
+        limit=options.limit,
+        command=("python", *sys.argv),
+    )
+    outcome = run_evaluation(job, say=_say, advance=_advance)
+    summary = outcome.scores.summary()
+    print(f"{part}, {name}: mean MCC {summary['mcc']['mean']:.3f}", flush=True)
+    return outcome
+
+
+def _answers(name: str, part: str, folder: Path) -> pd.DataFrame:
+    """A run's answers with what each transcript cost."""
+    answers = pd.read_parquet(folder / "predictions.parquet")
+    costs = pd.read_parquet(folder / "transcripts.parquet")[["id", *COSTS]].round(
+        {"seconds": 2, "translation_seconds": 2}
+    )
+    costs["translation_seconds"] = costs["translation_seconds"].astype("float64")
+    frame = answers.merge(costs, on="id", validate="many_to_one")
+    frame["p_true"] = frame["p_true"].round(4)
+    frame.insert(0, "arm", name)
+    frame.insert(1, "part", part)
+    return frame
 
 
 def _kept(outcome: Outcome) -> dict[str, Any]:

@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/speed.py --out /tmp/speed
     .venv/bin/python benchmarks/speed.py --out /tmp/speed --limit 4       # a quick look
 
-One engine, one model, the same dev notes (the corpus's English texts) and the same three demos for every arm. The arms take
+One engine, one model, the same 40 dev notes (the corpus's English texts; the last 40 of the part, on which no wording was tried)
+and the same three demos for every arm. The arms take
 turns in blocks of ten notes, so that whatever else the machine does falls on all of them; each block begins with an untimed
 note of the pool, so that reading the shared prefix is measured apart. Every answer is kept the moment it exists: the same
 command goes on where it stopped.
@@ -34,9 +35,6 @@ from balin.eval.scores import Scores
 from balin.programs.builtin import BUILT_IN
 from balin.programs.demos import choose_demos
 from balin.programs.formats import FORMATS
-from balin.programs.formats.lines import written
-from balin.programs.formats.prompt import conversation
-from balin.programs.formats.values import probability
 from balin.signatures.answers import MISSING, Answer, State
 from balin.signatures.features import FeatureSet, load_feature_set
 from balin.signatures.private_dspy import dspy
@@ -45,6 +43,7 @@ from balin.signatures.wording import default_instructions
 BLOCK = 10
 STUDY = "study (lines)"
 PLAIN = "plain DSPy"
+NOTES = 40
 
 
 class Metered:
@@ -90,29 +89,7 @@ def arms(feature_set: FeatureSet, demos: Sequence[Transcript], engine: Metered) 
 
     found: dict[str, Ask] = {STUDY: ours("study", "lines"), PLAIN: plain_dspy(feature_set, labelled, lm)}
     found |= {f"study's prompt, {name}": ours("study", name) for name in FORMATS if name != "lines"}
-    found["short labels, each read alone"] = each_alone(feature_set, labelled, engine)
     return found
-
-
-def each_alone(feature_set: FeatureSet, demos: Sequence[tuple[str, Any]], engine: Engine) -> Ask:
-    """What was tried before `probe` became what it is: a short label directly behind the note, no answer seeing another."""
-    names = {f.id: f.short["en"] for f in feature_set}
-    base = BUILT_IN["study"].build(feature_set, "en")
-    instructions = base.predict.signature.instructions
-    system = f"{instructions}\n\nFor each label write True or False and nothing else.\n" + "\n".join(names.values())
-    task = base.adapter.task(base.predict.signature)
-    turns = [(text, written(names, labels)) for text, labels in demos]
-
-    def ask(text: str) -> dict[str, Answer]:
-        prefix = engine.render(conversation(task, system, turns, text))
-        answers = {}
-        for identifier, name in names.items():
-            completion = engine.read(f"{prefix}{name}:")
-            p_true = probability(completion.tokens[0]) if completion.tokens else None
-            answers[identifier] = MISSING if p_true is None else Answer.of(p_true >= 0.5, p_true)
-        return answers
-
-    return ask
 
 
 def plain_dspy(feature_set: FeatureSet, demos: Sequence[tuple[str, Any]], lm: Any) -> Ask:
@@ -160,7 +137,7 @@ def measure(out: Path, limit: int | None, model: str) -> dict[str, Any]:
     feature_set = load_feature_set("palliative13")
     corpus = read_corpus(feature_set)
     pool = list(corpus.part("pool"))
-    demos, notes = choose_demos(pool, list(corpus.part("dev"))[:limit], feature_set, 3, seed=0)
+    demos, notes = choose_demos(pool, list(corpus.part("dev"))[-NOTES:][:limit], feature_set, 3, seed=0)
     warm = next(t for t in pool if t not in demos)
     out.mkdir(parents=True, exist_ok=True)
     kept = out / "answers.jsonl"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from importlib import resources
 from itertools import combinations
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from balin.data.checks import check_dataset, personal_data_in
-from balin.data.corpus import FILE, read_corpus
+from balin.data.corpus import FILE, read_corpus, read_second_labels
 from balin.data.persian import normalise
 from balin.data.transcripts import PARTS, Dataset
+from balin.errors import DataError
 from balin.signatures.features import FeatureSet
 
 
@@ -29,7 +30,7 @@ def corpus(palliative: FeatureSet) -> Dataset:
 
 
 def test_every_line_is_read(corpus: Dataset, rows: list[dict[str, Any]], palliative: FeatureSet) -> None:
-    assert len(corpus) == len(rows) >= 60
+    assert len(corpus) == len(rows) == 300
     assert corpus.name == "corpus"
     assert corpus.labelled == palliative.ids
     assert [t.text for t in corpus] == [row["text"] for row in rows]
@@ -67,15 +68,58 @@ def test_all_parts_occur_and_no_group_crosses_them(rows: list[dict[str, Any]]) -
     assert {group: found for group, found in parts.items() if len(found) > 1} == {}
 
 
-def test_the_pool_has_demos_of_every_feature(corpus: Dataset, palliative: FeatureSet) -> None:
-    pool = corpus.part("pool")
-    positives = {i: sum(t.labels[i] is True for t in pool) for i in palliative.ids}
-    assert {i: n for i, n in positives.items() if n < 2} == {}
+def test_sizes_of_the_parts(corpus: Dataset) -> None:
+    assert {part: len(corpus.part(part)) for part in PARTS} == {"pool": 80, "dev": 90, "test": 130}
 
 
-def test_every_feature_has_both_classes_in_dev(corpus: Dataset, palliative: FeatureSet) -> None:
+def test_every_feature_has_positives_enough_to_be_scored(corpus: Dataset, palliative: FeatureSet) -> None:
+    least = {"pool": 5, "dev": 8, "test": 8}
+    for part, wanted in least.items():
+        positives = {i: sum(t.labels[i] is True for t in corpus.part(part)) for i in palliative.ids}
+        assert {i: n for i, n in positives.items() if n < wanted} == {}, part
+
+
+def test_parts_have_the_same_shares(corpus: Dataset, palliative: FeatureSet) -> None:
     for identifier in palliative.ids:
-        assert {t.labels[identifier] for t in corpus.part("dev")} == {True, False}, identifier
+        share = sum(t.labels[identifier] is True for t in corpus) / len(corpus)
+        for part in PARTS:
+            chosen = corpus.part(part)
+            assert abs(sum(t.labels[identifier] is True for t in chosen) / len(chosen) - share) < 0.06, (
+                identifier,
+                part,
+            )
+
+
+def test_calls_without_any_feature_and_with_many(rows: list[dict[str, Any]], palliative: FeatureSet) -> None:
+    counts = [sum(row[i] for i in palliative.ids) for row in rows]
+    assert counts.count(0) >= 12
+    assert max(counts) <= 8
+
+
+def test_groups_call_up_to_four_times(rows: list[dict[str, Any]]) -> None:
+    calls = Counter(row["group"] for row in rows)
+    assert len(calls) >= 220
+    assert set(calls.values()) == {1, 2, 3, 4}
+
+
+def test_most_calls_are_hard_and_each_hard_phenomenon_occurs_often(rows: list[dict[str, Any]]) -> None:
+    kinds = Counter(kind for row in rows for kind in row["phenomena"])
+    assert len(kinds) == 13
+    assert min(kinds.values()) >= 10
+    assert sum(bool(row["phenomena"]) for row in rows) >= 150
+
+
+@pytest.mark.parametrize("language", ["fa", "en"])
+def test_second_readings_are_of_every_call_and_feature(language: str, corpus: Dataset, palliative: FeatureSet) -> None:
+    second = read_second_labels(palliative, language)
+    assert list(second) == [t.id for t in corpus]
+    assert all(tuple(labels) == palliative.ids for labels in second.values())
+    assert all(type(label) is bool for labels in second.values() for label in labels.values())
+
+
+def test_a_second_reading_that_is_not_there(palliative: FeatureSet) -> None:
+    with pytest.raises(DataError, match="no second reading of its 'de' texts"):
+        read_second_labels(palliative, "de")
 
 
 def grams(text: str) -> set[str]:
