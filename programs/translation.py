@@ -14,8 +14,10 @@ from ..engines.protocol import Telemetry
 LENGTH_RATIO = (0.6, 2.5)
 FOREIGN_SHARE = 0.10
 
+# What an assistant says of itself; a caller says "I cannot sleep" and "I am unable to walk".
 _REFUSAL = re.compile(
-    r"\b(i(?:'m| am) (?:sorry|unable)|i can(?:no|')t|as an ai\b|cannot (?:help|assist|translate))", re.IGNORECASE
+    r"\bas an ai\b|\b(?:can(?:not|['’]t)|(?:am|['’]m) unable to|am not able to) (?:help|assist|translate|provide|fulfil|comply)",
+    re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d+")
 _WORD = re.compile(r"\w+")

@@ -26,6 +26,7 @@ def test_a_good_translation_passes():
         ("", "length"),
         (SOURCE, "untranslated"),
         ("The patient has had تب for 3 days, 38.5, and has استفراغ today.", "untranslated"),
+        ("I’m sorry, I can’t translate this note of 3 days and 38.5 degrees of fever.", "refusal"),
         (GOOD.replace("38.5", "39.5"), "numbers"),
         (GOOD.replace(" for 3 days", ""), "numbers"),
         ("I'm sorry, but I cannot help with translating 3 medical notes of 38.5 words today.", "refusal"),
@@ -35,6 +36,11 @@ def test_a_good_translation_passes():
 )
 def test_each_check_finds_what_it_is_for(translation, name):
     assert name in check_translation(SOURCE, translation)
+
+
+@pytest.mark.parametrize("said", ["I cannot sleep", "I am unable to walk", "I'm sorry to trouble you", "I can’t eat"])
+def test_a_caller_who_cannot_is_no_refusal(said):
+    assert check_translation(SOURCE, f"{said}, a fever of 38.5 for 3 days, vomited twice today.") == ()
 
 
 def test_several_warnings_in_a_fixed_order():
