@@ -153,7 +153,7 @@ def prevalence(corpus: Dataset, feature_set: FeatureSet) -> Grid:
     rows = [("transcripts", *(str(len(corpus.part(p))) for p in PARTS), str(len(corpus)), "")]
     for i in feature_set.ids:
         counts = [sum(t.labels[i] is True for t in corpus.part(p)) for p in PARTS]
-        rows.append((f"`{i}`", *map(str, counts), str(sum(counts)), f"{sum(counts) / len(corpus):.0%}"))
+        rows.append((f"`{i}`", *map(str, counts), str(sum(counts)), f"{100 * sum(counts) / len(corpus):.0f} %"))
     return Grid("Positives", ("feature", *PARTS, "all", "share"), tuple(rows))
 
 

@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", default=["dev"], choices=("dev", "pool"))
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="ARM")
     parser.add_argument("--write", action="store_true", help="replace the recorded results that Balin ships")
-    parser.add_argument("--limit", type=int, help="only the first transcripts of a part; nothing is written")
+    parser.add_argument("--limit", type=int, help="only the first transcripts of each part")
     options = parser.parse_args()
     feature_set = load_feature_set("palliative13")
     corpus = read_corpus(feature_set)
@@ -57,12 +57,13 @@ def main() -> None:
         (name, part): _run(name, part, corpus, feature_set, options) for part in options.parts for name in options.arms
     }
     result = {
-        "what": f"the {len(corpus.part('dev'))} calls of the corpus's dev part, {MODEL}, 3 random demos",
+        "what": f"{f'the first {options.limit}' if options.limit else 'all'} of the {len(corpus.part('dev'))} calls of the "
+        f"corpus's dev part, {MODEL}, 3 random demos",
         "date": date.today().isoformat(),
         "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, no GPU",
         "arms": [{"name": n, **_kept(o)} for (n, part), o in outcomes.items() if part == "dev"],
     }
-    if options.write and options.limit is None:
+    if options.write:
         folder = Path(recorded.__file__).parent
         text = json.dumps(result, ensure_ascii=False, indent=1) + "\n"
         (folder / "recorded_results.json").write_text(text, encoding="utf-8")

@@ -223,7 +223,13 @@ def _describe(
     """What `run.json` holds."""
     arm, extractor = job.arm, result.extractor
     translated = arm.route == "translated"
-    program = {"name": extractor.name, "hash": extractor.hash(), "language": extractor.adapter.language}
+    program = {
+        "name": extractor.name,
+        "hash": extractor.hash(),
+        "asked": extractor.asking_hash(),
+        "language": extractor.adapter.language,
+        "thresholds": extractor.thresholds,
+    }
     translator = result.translator and {
         **result.translator[1].to_dict(),
         "program": {"hash": result.translator[0].hash(), "demos": len(result.translator[0].predict.demos)},

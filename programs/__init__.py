@@ -5,6 +5,7 @@ adapter.py      DSPy adapters over them
 extractor.py    Extractor: answers every feature of one text
 translator.py   Translator: source text to English
 translation.py  a translation and the checks on it
+decisions.py    thresholds on P(true): from the model's answers to the program's
 pipeline.py     Pipeline: the two routes, over the store
 builtin.py      the built-in programs: `study`, `zero-shot`, `few-shot`
 demos.py        which worked examples, and the guard against leaks

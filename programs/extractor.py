@@ -13,7 +13,8 @@ from ..signatures.features import FeatureSet
 from ..signatures.private_dspy import dspy
 from ..signatures.wording import INPUT
 from .adapter import ExtractAdapter
-from .formats import answer_format
+from .decisions import check_thresholds, decide
+from .formats import Prompt, answer_format
 
 MAX_TOKENS = 512
 
@@ -47,6 +48,7 @@ class Extractor(dspy.Module):
     ) -> None:
         super().__init__()
         self.name = name
+        self._thresholds: dict[str, float] = {}
         self.predict = dspy.Predict(extract_signature(feature_set, language, instructions))
         self.adapter = ExtractAdapter(
             answer_format(format), feature_set, language=language, definitions=definitions, max_tokens=max_tokens
@@ -66,9 +68,38 @@ class Extractor(dspy.Module):
         """Ask through another format; instructions and demos stay.
 
         Raises:
-            InputError: There is no such format.
+            InputError: There is no such format, or the program has thresholds, which hold for the format they were fitted on.
         """
-        self.adapter.answer_format = answer_format(name)
+        wanted = answer_format(name)
+        if self._thresholds and wanted.name != self.format:
+            raise InputError(
+                f"the program's thresholds were fitted on the format {self.format} and mean nothing for {name}; "
+                "ask in its own format, or take a program without thresholds"
+            )
+        self.adapter.answer_format = wanted
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Feature id to the least P(true) that makes an answer true, above 0 and below 1, in the set's order.
+
+        A copy: assign to change. A feature that is not in it keeps the format's own decision, which is 0.5 for `probe` and
+        what was written for `json`.
+        """
+        return dict(self._thresholds)
+
+    @thresholds.setter
+    def thresholds(self, thresholds: Mapping[str, float]) -> None:
+        """Decide by these thresholds from now on.
+
+        Raises:
+            InputError: An unknown feature, a value that is not between 0 and 1, or a format that gives no P(true).
+        """
+        checked = check_thresholds(thresholds, self.feature_set.ids)
+        if checked and not self._blank_prompt().top_logprobs:
+            raise InputError(
+                f"thresholds need P(true), which the format {self.format} does not give; use one that does (probe, json)"
+            )
+        self._thresholds = checked
 
     def set_demos(self, demos: Sequence[tuple[str, Mapping[str, bool | None]]]) -> None:
         """Use these worked examples, as (text, label per feature id).
@@ -88,7 +119,15 @@ class Extractor(dspy.Module):
         ]
 
     def forward(self, transcript: str) -> dspy.Prediction:
-        """Answers for one transcript; see `ExtractAdapter` for what the prediction holds."""
+        """The program's answers for one transcript: `ask`, and then the thresholds."""
+        prediction = self.ask(transcript)
+        if not self._thresholds:
+            return prediction
+        answers = decide(prediction.answers, self._thresholds)
+        return prediction.copy(**{i: a.value for i, a in answers.items()}, answers=answers)
+
+    def ask(self, transcript: str) -> dspy.Prediction:
+        """The model's own answers for one transcript, whatever the thresholds; see `ExtractAdapter` for what it holds."""
         with dspy.context(adapter=self.adapter):
             return self.predict(transcript=transcript)
 
@@ -105,9 +144,23 @@ class Extractor(dspy.Module):
             "demos": [{k: demo[k] for k in (INPUT, *self.feature_set.ids)} for demo in self.predict.demos],
         }
 
-    def hash(self) -> str:
-        """SHA-256 (hex) of the state and of the prompt it makes, so that a new wording in the code is a new program."""
+    def asking_hash(self) -> str:
+        """SHA-256 (hex) of what is asked: the state and the prompt it makes, so that a new wording in the code is a new question.
+
+        The store's name for this program. Thresholds are not in it: they change no question.
+        """
         prompt = self.adapter.prompt(self.predict.signature, self.predict.demos, {INPUT: ""})
         rendered = [[m.role, m.content] for m in prompt.messages]
-        content = [self.state(), rendered, prompt.schema, prompt.probes, prompt.top_logprobs, prompt.partial]
-        return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+        return _sha256([self.state(), rendered, prompt.schema, prompt.probes, prompt.top_logprobs, prompt.partial])
+
+    def hash(self) -> str:
+        """SHA-256 (hex) of the whole program: what is asked, and the thresholds; without thresholds the asking hash."""
+        asking = self.asking_hash()
+        return _sha256([asking, self._thresholds]) if self._thresholds else asking
+
+    def _blank_prompt(self) -> Prompt:
+        return self.adapter.prompt(self.predict.signature, [], {INPUT: ""})
+
+
+def _sha256(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()

@@ -1,5 +1,7 @@
 """The pipeline: one transcript to answers, by either route, asking the model only for what the store does not have.
 
+The store keeps what the model said; the program's thresholds decide afterwards, for stored and fresh answers alike.
+
 `direct` reads the source text. `translated` reads what a model made of it in English: the translator's own output, made
 once and stored, or (`english="given"`) the English column of the data file.
 """
@@ -18,6 +20,7 @@ from ..engines.protocol import Telemetry
 from ..errors import CallError, InputError
 from ..signatures.answers import ERROR, Answer, State
 from ..signatures.private_dspy import dspy
+from .decisions import decide
 from .extractor import Extractor
 from .translation import Translation, check_translation
 from .translator import Translator
@@ -31,7 +34,7 @@ class Extraction:
     """The answers for one transcript.
 
     Attributes:
-        answers: One for every feature, in the set's order.
+        answers: One for every feature, in the set's order, decided by the program's thresholds.
         telemetry: What the extraction cost, also when it came from the store.
         seconds: Wall time of the extraction, Balin's own work included and loading the model left out; the stored one where
             it came from the store.
@@ -106,7 +109,7 @@ class Pipeline(dspy.Module):
             kept = record["answers"]
             answers = {i: Answer(State(kept[i][0]), kept[i][1]) for i in self.extractor.feature_set.ids}
             return Extraction(
-                answers,
+                decide(answers, self.extractor.thresholds),
                 Telemetry.from_dict(record["telemetry"]),
                 record["seconds"],
                 stored=True,
@@ -114,7 +117,7 @@ class Pipeline(dspy.Module):
             )
         started = time.perf_counter()
         try:
-            prediction = self.extractor(transcript=text)
+            prediction = self.extractor.ask(text)
         except CallError as error:
             return self._failed(error.kind, str(error), translation)
         answers = dict(prediction.answers)
@@ -130,7 +133,8 @@ class Pipeline(dspy.Module):
                 "raw": prediction.raw,
             },
         )
-        return Extraction(answers, prediction.telemetry, seconds, translation=translation)
+        decided = decide(answers, self.extractor.thresholds)
+        return Extraction(decided, prediction.telemetry, seconds, translation=translation)
 
     def is_stored(self, transcript: Transcript) -> bool:
         """Whether the whole answer is there without asking a model."""
@@ -178,9 +182,13 @@ def stored_translation(translator: Translator, store: Store, transcript: Transcr
 
 
 def answer_key(program: Extractor | Translator, text: str) -> str:
-    """The key of an answer in the store: what was asked (program), of whom (model, engine, context), how, about what (text)."""
+    """The key of an answer in the store: what was asked (program), of whom (model, engine, context), how, about what (text).
+
+    An extractor's thresholds are not in it: they decide what an answer means, and change nothing that is asked.
+    """
     lm = program.predict.lm
     identity = engine_of(lm).identity
     temperature = lm.kwargs.get("temperature") or 0.0
     sampling = [temperature, lm.kwargs.get("seed") or 0] if temperature else []
-    return key_of(program=program.hash(), model=identity.to_dict(), sampling=sampling, text=text_hash(text))
+    asked = program.asking_hash() if isinstance(program, Extractor) else program.hash()
+    return key_of(program=asked, model=identity.to_dict(), sampling=sampling, text=text_hash(text))

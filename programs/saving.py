@@ -13,13 +13,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..data.files import write_private
-from ..errors import ProgramError
+from ..errors import InputError, ProgramError
 from ..signatures.features import FeatureSet
 from ..signatures.wording import INPUT
 from .extractor import Extractor
 from .formats import FORMATS
 
 SCHEMA_VERSION = 1
+SCHEMA_WITH_THRESHOLDS = 2
 
 
 class _Strict(BaseModel):
@@ -32,7 +33,7 @@ class _FeatureSetReference(_Strict):
 
 
 class _ProgramFile(_Strict):
-    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    schema_version: Annotated[Literal[1, 2], Field(alias="schema")]
     kind: Literal["extract"]
     name: str
     hash: str
@@ -45,15 +46,23 @@ class _ProgramFile(_Strict):
     demos: list[dict[str, str | bool]]
 
 
+class _ProgramWithThresholds(_ProgramFile):
+    thresholds: Annotated[dict[str, float], Field(min_length=1)]
+
+
+_FILES: dict[int, type[_ProgramFile]] = {SCHEMA_VERSION: _ProgramFile, SCHEMA_WITH_THRESHOLDS: _ProgramWithThresholds}
+
+
 def save_program(extractor: Extractor, path: Path) -> None:
     """Write a program; the file may hold the text of its demos, so only its owner can read it."""
+    thresholds = extractor.thresholds
     content = {
-        "schema": SCHEMA_VERSION,
+        "schema": SCHEMA_WITH_THRESHOLDS if thresholds else SCHEMA_VERSION,
         "kind": "extract",
         "name": extractor.name,
         "hash": extractor.hash(),
         **extractor.state(),
-    }
+    } | ({"thresholds": thresholds} if thresholds else {})
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
     write_private(path, text.encode("utf-8"))
 
@@ -86,9 +95,14 @@ def load_program(path: Path, feature_set: FeatureSet) -> Extractor:
         max_tokens=found.max_tokens,
     )
     extractor.set_demos([_demo(path, index, demo, feature_set) for index, demo in enumerate(found.demos)])
+    if isinstance(found, _ProgramWithThresholds):
+        try:
+            extractor.thresholds = found.thresholds
+        except InputError as error:
+            raise ProgramError(f"{path}: {error}") from None
     if extractor.hash() != found.hash:
         raise ProgramError(
-            f"{path}: its prompts are not those it was saved with: the file or Balin's wording was changed"
+            f"{path}: its prompts or thresholds are not those it was saved with: the file or Balin's wording was changed"
         )
     return extractor
 
@@ -105,10 +119,10 @@ def _read(path: Path) -> _ProgramFile:
             f"{path}: not JSON; a program file is what `balin evaluate` leaves as program.json"
         ) from None
     version = content.get("schema") if isinstance(content, dict) else None
-    if isinstance(version, bool) or version != SCHEMA_VERSION:
-        raise ProgramError(f"{path}: schema {version!r} is unknown; this Balin reads {SCHEMA_VERSION}")
+    if type(version) is not int or version not in _FILES:
+        raise ProgramError(f"{path}: schema {version!r} is unknown; this Balin reads {', '.join(map(str, _FILES))}")
     try:
-        return _ProgramFile.model_validate(content)
+        return _FILES[version].model_validate(content)
     except ValidationError as error:
         # Only place and kind: pydantic's message would quote the value, which may be a demo's text.
         first = error.errors(include_input=False)[0]

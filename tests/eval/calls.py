@@ -116,8 +116,7 @@ class WordEngine:
     def read(self, prompt: str, *, top_logprobs: int = 20) -> Completion:
         self._count(prompt)
         text, _, probe = prompt.rpartition("<|user|>")[2].partition("<|assistant|>")
-        label = probe.rpartition("\n")[2]
-        (feature,) = [f for f in SET if f"{f.label['en']}:" == label]
+        (feature,) = [f for f in SET if f"- {f.short['en']}:" == probe]
         chosen = feature.id in self._heard(text)
         top = ((f" {chosen}", -0.25), (f" {not chosen}", -1.5))
         return Completion(f" {chosen}", "length", (TokenChoice(*top[0], top),), self._cost(prompt, 1))

@@ -176,6 +176,71 @@ class TestDemos:
         assert len(engine.requests[-1].messages) == 6
 
 
+class TestThresholds:
+    def test_they_decide_where_there_is_a_probability(self, scripted):
+        extractor, engine = made(scripted, name="probe")
+        plain = extractor(transcript="t")
+        p_true = plain.answers["pain"].p_true
+        assert 0.05 < p_true < 0.5
+        extractor.thresholds = {"pain": p_true, "fever": p_true + 0.01}
+        found = extractor(transcript="t")
+        assert found.pain is True
+        assert found.answers["pain"].state is State.TRUE
+        assert found.answers["pain"].p_true == p_true
+        assert found.fever is False
+        assert {i: a for i, a in found.answers.items() if i != "pain"} == {
+            i: a for i, a in plain.answers.items() if i != "pain"
+        }
+        assert (found.raw, found.telemetry) == (plain.raw, plain.telemetry)
+        assert extractor.ask("t").answers == plain.answers
+        assert len(set(engine.reads)) == len(SET)
+
+    def test_a_missing_answer_stays_missing(self, scripted):
+        extractor, _ = made(scripted, lambda _: "", lambda _: ((" Perhaps", -0.1),), name="probe")
+        extractor.thresholds = dict.fromkeys(SET.ids, 0.01)
+        assert {a.state for a in extractor(transcript="t").answers.values()} == {State.MISSING}
+
+    @pytest.mark.parametrize("value", [0, 1, 0.0, 1.0, -0.1, 1.5, float("nan"), float("inf"), True, "0.5", None])
+    def test_a_value_outside_is_refused(self, value):
+        extractor = Extractor(SET, name="x")
+        extractor.thresholds = {"pain": 0.2}
+        with pytest.raises(InputError, match=r"fever.*above 0 and below 1"):
+            extractor.thresholds = {"fever": value}
+        assert extractor.thresholds == {"pain": 0.2}
+
+    def test_an_unknown_feature_is_refused(self):
+        with pytest.raises(InputError, match="has no dizziness_9"):
+            Extractor(SET, name="x").thresholds = {"dizziness_9": 0.5}
+
+    @pytest.mark.parametrize("name", list(FORMATS))
+    def test_a_format_without_probabilities_has_none(self, name):
+        extractor = Extractor(SET, name="x", format=name)
+        if name in {"probe", "json"}:
+            extractor.thresholds = {"pain": 0.5}
+            assert extractor.thresholds == {"pain": 0.5}
+        else:
+            with pytest.raises(InputError, match=name):
+                extractor.thresholds = {"pain": 0.5}
+
+    def test_they_do_not_pass_to_another_format(self):
+        extractor = Extractor(SET, name="x")
+        extractor.thresholds = {"pain": 0.3}
+        extractor.set_format("probe")
+        with pytest.raises(InputError, match=r"fitted on the format probe.*json"):
+            extractor.set_format("json")
+        assert extractor.format == "probe"
+        extractor.thresholds = {}
+        extractor.set_format("json")
+
+    def test_a_copy_has_its_own(self):
+        extractor = Extractor(SET, name="x")
+        extractor.thresholds = {"pain": 0.3}
+        extractor.thresholds["pain"] = 2.0
+        copies = (extractor.deepcopy(), extractor.reset_copy())
+        extractor.thresholds = {}
+        assert [c.thresholds for c in copies] == [{"pain": 0.3}] * 2
+
+
 class TestTheHash:
     def changed(self):
         yield "instructions", Extractor(SET, name="x", format="lines", instructions="Other.")
@@ -215,6 +280,27 @@ class TestTheHash:
         first = extractor.hash()
         extractor(transcript="t")
         assert extractor.hash() == extractor.deepcopy().hash() == first
+
+    def test_without_thresholds_the_program_is_what_it_asks(self):
+        extractor = Extractor(SET, name="x")
+        assert extractor.hash() == extractor.asking_hash()
+        extractor.thresholds = {"pain": 0.3}
+        extractor.thresholds = {}
+        assert extractor.hash() == extractor.asking_hash()
+
+    def test_thresholds_make_another_program_that_asks_the_same(self):
+        plain, *programs = (Extractor(SET, name="x") for _ in range(4))
+        for program, thresholds in zip(programs, ({"pain": 0.3}, {"pain": 0.4}, {"fever": 0.3}), strict=True):
+            program.thresholds = thresholds
+        assert len({p.hash() for p in (plain, *programs)}) == 4
+        assert {p.asking_hash() for p in programs} == {plain.hash()}
+        assert all(p.state() == plain.state() for p in programs)
+
+    def test_the_order_in_which_thresholds_are_given_is_not_in_it(self):
+        one, other = (Extractor(SET, name="x") for _ in range(2))
+        one.thresholds = {"pain": 0.3, "fever": 0.6}
+        other.thresholds = {"fever": 0.6, "pain": 0.3}
+        assert one.hash() == other.hash()
 
     def test_a_change_of_format_keeps_instructions_and_demos(self):
         extractor = Extractor(SET, name="x", format="lines", instructions="Other.")

@@ -130,6 +130,49 @@ class TestTheDirectRoute:
         assert engine.calls == 1
 
 
+class TestThresholds:
+    @pytest.fixture
+    def probing(self, direct):
+        """A pipeline that asks by probes, with its engine and the P(true) of every answer."""
+        pipeline, engine = direct(name="probe")
+        p_true = pipeline.extractor.ask("another text").answers["pain"].p_true
+        assert 0 < p_true < 0.5
+        return pipeline, engine, p_true
+
+    def test_stored_and_fresh_answers_are_decided_alike_and_as_a_bare_call_is(self, probing):
+        pipeline, _, p_true = probing
+        pipeline.extractor.thresholds = {"pain": p_true, "fever": p_true + 0.01}
+        fresh, kept = pipeline.extract(CALL, None), pipeline.extract(CALL, None)
+        assert (fresh.stored, kept.stored) == (False, True)
+        assert fresh.answers == kept.answers == pipeline.extractor(transcript=CALL.text).answers
+        assert {i for i, a in fresh.answers.items() if a.state is State.TRUE} == {"pain"}
+
+    def test_a_new_threshold_asks_nothing_and_the_store_keeps_what_was_said(self, probing):
+        pipeline, engine, p_true = probing
+        pipeline.extractor.thresholds = {"pain": p_true}
+        key = answer_key(pipeline.extractor, CALL.text)
+        pipeline.extract(CALL, None)
+        asked = engine.calls
+        assert pipeline.store.get("predictions", key)["answers"]["pain"] == ["false", p_true]
+        for thresholds, state in (({"pain": 0.9}, State.FALSE), ({"pain": 0.01}, State.TRUE), ({}, State.FALSE)):
+            pipeline.extractor.thresholds = thresholds
+            assert answer_key(pipeline.extractor, CALL.text) == key
+            assert pipeline.is_stored(CALL)
+            found = pipeline.extract(CALL, None)
+            assert found.stored
+            assert (found.answers["pain"].state, found.answers["pain"].p_true) == (state, p_true)
+        assert engine.calls == asked
+
+    def test_missing_and_error_stay_what_they_are(self, probing):
+        pipeline, engine, _ = probing
+        pipeline.extractor.thresholds = dict.fromkeys(SET.ids, 0.001)
+        engine.next_token = lambda _: CallTimeout("late")
+        assert {a.state for a in pipeline.extract(CALL, None).answers.values()} == {State.ERROR}
+        engine.next_token = lambda _: ((" Perhaps", -0.1),)
+        for _ in range(2):
+            assert {a.state for a in pipeline.extract(CALL, None).answers.values()} == {State.MISSING}
+
+
 class TestFailures:
     @pytest.mark.parametrize("error", FAILURES, ids=lambda e: e.kind)
     def test_a_failed_call_is_an_error_in_every_answer_and_is_asked_again(self, direct, store, error):

@@ -89,6 +89,28 @@ class TestARoundTrip:
         save_program(load_program(path, SET), tmp_path / "again.json")
         assert (tmp_path / "again.json").read_bytes() == path.read_bytes()
 
+    def test_thresholds(self, path, tmp_path):
+        extractor = built(name="probe")
+        extractor.thresholds = {"fever": 0.1, "pain": 0.1 + 0.2}
+        save_program(extractor, path)
+        loaded = load_program(path, SET)
+        assert loaded.thresholds == extractor.thresholds
+        assert loaded.hash() == extractor.hash() != loaded.asking_hash()
+        assert prompt_of(loaded) == prompt_of(built(name="probe"))
+        save_program(loaded, tmp_path / "again.json")
+        assert (tmp_path / "again.json").read_bytes() == path.read_bytes()
+
+    def test_only_a_program_with_thresholds_is_of_schema_2(self, path):
+        extractor = built(name="probe")
+        save_program(extractor, path)
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        assert plain["schema"] == 1
+        assert "thresholds" not in plain
+        extractor.thresholds = {"pain": 0.25}
+        save_program(extractor, path)
+        content = json.loads(path.read_text(encoding="utf-8"))
+        assert content == plain | {"schema": 2, "thresholds": {"pain": 0.25}, "hash": extractor.hash()}
+
     @settings(max_examples=15)
     @given(instructions=st.text(min_size=1, max_size=60), text=st.text(max_size=60))
     def test_any_text(self, tmp_path_factory, instructions, text):
@@ -146,7 +168,7 @@ class TestRefusals:
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
         assert caught.value.exit_code == 2
 
-    @pytest.mark.parametrize("version", [0, 2, "1", None, 1.5, [1], True])
+    @pytest.mark.parametrize("version", [0, 3, "1", None, 1.5, 1.0, [1], {}, True])
     def test_an_unknown_version(self, path, saved, version):
         write(path, saved | {"schema": version})
         self.refused(path, "schema")
@@ -168,6 +190,45 @@ class TestRefusals:
         assert saved[key] != value
         write(path, saved | {key: value})
         self.refused(path)
+
+    @pytest.fixture
+    def with_thresholds(self, path):
+        extractor = built(name="probe")
+        extractor.thresholds = {"pain": 0.3, "fever": 0.6}
+        save_program(extractor, path)
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    @pytest.mark.parametrize(
+        ("thresholds", "word"),
+        [
+            ({"pain": 0.31, "fever": 0.6}, "thresholds"),
+            ({"pain": 0.3}, "thresholds"),
+            ({"pain": 0.3, "fever": 1.0}, "fever"),
+            ({"pain": 0.3, "fever": 0}, "fever"),
+            ({"pain": 0.3, "fever": float("nan")}, "fever"),
+            ({"pain": 0.3, "fever": True}, "fever"),
+            ({"pain": 0.3, "fever": "0.6"}, "fever"),
+            ({"pain": 0.3, "warts": 0.6}, "warts"),
+            ({}, "thresholds"),
+            (None, "thresholds"),
+            ([0.3], "thresholds"),
+        ],
+        ids=str,
+    )
+    def test_wrong_or_changed_thresholds(self, path, with_thresholds, thresholds, word):
+        write(path, with_thresholds | {"thresholds": thresholds})
+        self.refused(path, word)
+
+    def test_thresholds_and_schema_go_together(self, path, with_thresholds, saved):
+        write(path, with_thresholds | {"schema": 1})
+        self.refused(path, "thresholds")
+        del with_thresholds["thresholds"]
+        write(path, with_thresholds)
+        self.refused(path, "thresholds")
+
+    def test_thresholds_for_a_format_without_probabilities(self, path, with_thresholds):
+        write(path, with_thresholds | {"format": "lines"})
+        self.refused(path, "lines")
 
     def test_a_changed_demo(self, path, saved):
         saved["demos"][0]["pain"] = not saved["demos"][0]["pain"]
