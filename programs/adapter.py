@@ -19,6 +19,9 @@ from ..signatures.wording import INPUT
 from .formats import AnswerFormat, Demo, Prompt, Task
 
 
+TRANSLATION_ROOM = 64
+
+
 def ask(engine: Engine, prompt: Prompt, *, temperature: float = 0.0, seed: int = 0) -> list[Completion]:
     """Ask one prompt: one completion, or one for each probe.
 
@@ -106,6 +109,13 @@ class TranslateAdapter(dspy.Adapter):
         super().__init__()
         self.max_tokens = max_tokens
 
+    def limit(self, source: str) -> int:
+        """Most tokens of the translation of `source`: one a character and some more, three times what any needs.
+
+        A small model that has begun to repeat itself does so up to the limit, and all of it is waited for in vain.
+        """
+        return min(self.max_tokens, TRANSLATION_ROOM + len(source))
+
     def messages(
         self, signature: Any, demos: Sequence[Mapping[str, Any]], inputs: Mapping[str, Any]
     ) -> tuple[Message, ...]:
@@ -127,7 +137,7 @@ class TranslateAdapter(dspy.Adapter):
         self, lm: Any, lm_kwargs: dict[str, Any], signature: Any, demos: list[dict[str, Any]], inputs: dict[str, Any]
     ) -> list[dict[str, Any]]:
         """Render, ask and read; one prediction."""
-        prompt = Prompt(self.messages(signature, demos, inputs), self.max_tokens)
+        prompt = Prompt(self.messages(signature, demos, inputs), self.limit(str(inputs[translate.INPUT])))
         (completion,) = ask(engine_of(lm), prompt, **_sampling(lm, lm_kwargs))
         return [{**self.parse(signature, completion.text), "telemetry": completion.telemetry}]
 

@@ -26,7 +26,13 @@ def test_a_text_becomes_its_translation_with_its_cost(scripted, palliative):
     (request,) = engine.requests
     assert request.messages[0].role == "system"
     assert request.messages[1:] == (Message("user", "درد دارد."),)
-    assert (request.max_tokens, request.temperature, request.partial) == (MAX_TOKENS, 0.0, False)
+    assert (request.max_tokens, request.temperature, request.partial) == (64 + len("درد دارد."), 0.0, False)
+
+
+def test_a_long_text_may_take_the_most_tokens_and_no_more(scripted, palliative):
+    translator, engine = made(scripted, palliative)
+    translator(source="درد دارد. " * 200)
+    assert engine.requests[0].max_tokens == MAX_TOKENS
 
 
 def test_a_cut_translation_is_an_error_and_never_a_text(scripted, palliative):
