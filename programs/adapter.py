@@ -17,9 +17,7 @@ from ..signatures.features import FeatureSet
 from ..signatures.private_dspy import dspy
 from ..signatures.wording import INPUT
 from .formats import AnswerFormat, Demo, Prompt, Task
-
-
-TRANSLATION_ROOM = 64
+from .translation import token_limit
 
 
 def ask(engine: Engine, prompt: Prompt, *, temperature: float = 0.0, seed: int = 0) -> list[Completion]:
@@ -109,13 +107,6 @@ class TranslateAdapter(dspy.Adapter):
         super().__init__()
         self.max_tokens = max_tokens
 
-    def limit(self, source: str) -> int:
-        """Most tokens of the translation of `source`: one a character and some more, three times what any needs.
-
-        A small model that has begun to repeat itself does so up to the limit, and all of it is waited for in vain.
-        """
-        return min(self.max_tokens, TRANSLATION_ROOM + len(source))
-
     def messages(
         self, signature: Any, demos: Sequence[Mapping[str, Any]], inputs: Mapping[str, Any]
     ) -> tuple[Message, ...]:
@@ -137,7 +128,9 @@ class TranslateAdapter(dspy.Adapter):
         self, lm: Any, lm_kwargs: dict[str, Any], signature: Any, demos: list[dict[str, Any]], inputs: dict[str, Any]
     ) -> list[dict[str, Any]]:
         """Render, ask and read; one prediction."""
-        prompt = Prompt(self.messages(signature, demos, inputs), self.limit(str(inputs[translate.INPUT])))
+        prompt = Prompt(
+            self.messages(signature, demos, inputs), token_limit(str(inputs[translate.INPUT]), self.max_tokens)
+        )
         (completion,) = ask(engine_of(lm), prompt, **_sampling(lm, lm_kwargs))
         return [{**self.parse(signature, completion.text), "telemetry": completion.telemetry}]
 

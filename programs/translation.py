@@ -13,6 +13,8 @@ from ..engines.protocol import Telemetry
 # Words per word. Persian joins what English spells out, so English runs longer; outside this band something was lost or added.
 LENGTH_RATIO = (0.6, 2.5)
 FOREIGN_SHARE = 0.10
+# Tokens of a translation beyond one for each character of its source.
+ROOM = 64
 
 # What an assistant says of itself; a caller says "I cannot sleep" and "I am unable to walk".
 _REFUSAL = re.compile(
@@ -55,6 +57,14 @@ class Translation:
         text = str(record["text"])
         telemetry = Telemetry.from_dict(record["telemetry"])
         return cls(text, telemetry, record["seconds"], warnings=check_translation(source, text), stored=True)
+
+
+def token_limit(source: str, most: int) -> int:
+    """Most tokens of a translation of `source`: one a character and `ROOM`, three times what any needs, and never over `most`.
+
+    A small model that has begun to repeat itself does so up to the limit, and all of it is waited for in vain.
+    """
+    return min(most, ROOM + len(source))
 
 
 def check_translation(source: str, translation: str) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from typing import Any
 from ..signatures.features import FeatureSet
 from ..signatures.private_dspy import dspy
 from ..signatures.translate import INPUT, OUTPUT, translate_signature
-from .adapter import TRANSLATION_ROOM, TranslateAdapter
+from .adapter import TranslateAdapter
+from .translation import ROOM
 
 MAX_TOKENS = 768
 
@@ -22,7 +23,7 @@ class Translator(dspy.Module):
         feature_set: Says what language the transcripts are in and what they are about.
         target: Language code to translate into.
         instructions: In place of the default ones.
-        max_tokens: Most tokens of one translation, and of a short text fewer (`TranslateAdapter.limit`); a longer one is an error,
+        max_tokens: Most tokens of one translation, and of a short text fewer (`translation.token_limit`); a longer one is an error,
             never a cut text.
     """
 
@@ -53,7 +54,7 @@ class Translator(dspy.Module):
         return {
             "target": self.target,
             "max_tokens": self.adapter.max_tokens,
-            "room": TRANSLATION_ROOM,
+            "room": ROOM,
             "instructions": self.predict.signature.instructions,
             "demos": [{k: demo[k] for k in (INPUT, OUTPUT)} for demo in self.predict.demos],
         }
