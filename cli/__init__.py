@@ -2,7 +2,8 @@
 
 options.py    options that commands share
 console.py    what a person sees: notes, progress, errors, the last line of JSON
-doctor.py · models.py · data.py · translate.py · evaluate.py · report.py · demo.py    the commands
+doctor.py · models.py · data.py · translate.py · evaluate.py · optimize.py · compare.py · report.py · export.py ·
+extract.py · demo.py    the commands
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ _COMMANDS = {
     "data": "Check a data file, split it, or make rows for a load test.",
     "translate": "Translate a data file's transcripts and check the translations.",
     "evaluate": "Answer every feature for a part of a data file, and score the answers.",
+    "optimize": "Choose the demos of the prompt for each model and route.",
+    "compare": "Compare runs: differences with intervals and p-values, and the translation effect.",
+    "export": "Write a run as a bundle that runs anywhere.",
+    "extract": "Answer every feature for each transcript of a file, with a bundle.",
     "report": "Show a run's tables again; no model is asked.",
     "demo": "See all of it in a few minutes on the shipped corpus.",
 }

@@ -1,26 +1,50 @@
-"""`balin report`: a run's tables again, from its stored answers."""
+"""`balin report`: a run's tables again, from its stored answers; and the page and the figures of one run or several."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import print_json, show
-from .options import json_option
+from ..errors import InputError
+from .console import note, print_json, show
+from .options import features_option, json_option, read_data
+
+if TYPE_CHECKING:
+    from ..eval.comparison import Comparison
+    from ..eval.shown import Selection
 
 EPILOG = """\b
 Examples:
   balin report runs/NAME
   balin report runs/NAME --markdown > report.md
-  balin report runs/NAME --missing wrong --json
+  balin report runs/DIRECT runs/TRANSLATED --html report.html --figures figures
 """
 
 
 @click.command("report", epilog=EPILOG)
-@click.argument("run", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--markdown", is_flag=True, help="Print the report as Markdown.")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the report as one HTML file that needs no network: tables, figures, disagreements.",
+)
+@click.option(
+    "--figures",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write each figure as SVG and PNG.",
+)
+@click.option(
+    "--include-text",
+    metavar="DATA",
+    help="Show the transcripts of this data file (or of `corpus`) beside the disagreements of --html. The file then holds them.",
+)
+@features_option
 @click.option(
     "--missing",
     type=click.Choice(["false", "wrong"]),
@@ -29,15 +53,30 @@ Examples:
     help="How a missing answer is scored: as False, as in the study, or as the wrong class.",
 )
 @json_option
-def command(run: Path, **options: Any) -> int:
-    """Show a run's tables again. The scores are computed anew from its answers; no model is asked."""
-    from ..eval.evaluation import evaluate_answers
-    from ..eval.runs import read_predictions, read_run
+def command(runs: tuple[Path, ...], **options: Any) -> int:
+    """Show a run's tables again. The scores are computed anew from its answers; no model is asked.
+
+    Several runs are compared with the first.
+    """
+    if options["include_text"] is not None and options["html"] is None:
+        raise InputError("--include-text goes with --html FILE: transcripts are shown there only")
+    if len(runs) == 1:
+        selection, comparison = _one(runs[0], options), None
+    else:
+        comparison = _several(runs, options)
+        selection = comparison.selection
+    _write(selection, comparison, options)
+    return 0
+
+
+def _one(run: Path, options: Mapping[str, Any]) -> Selection:
+    """Show one run."""
+    from ..eval.shown import read_selection
     from ..eval.tables import feature_table, report_markdown, summary_table
 
-    description = read_run(run)
-    scores = evaluate_answers(read_predictions(run), policy=options["missing"])
-    labels = description.get("labels", {})
+    selection = read_selection([run], policy=options["missing"])
+    arm = selection.arms[0]
+    description, scores, labels = arm.run, arm.scores, arm.run.get("labels", {})
     if options["markdown"]:
         click.echo(report_markdown(description, scores, labels), nl=False)
     else:
@@ -46,4 +85,61 @@ def command(run: Path, **options: Any) -> int:
         show(summary_table(scores), aside=options["as_json"])
     if options["as_json"]:
         print_json({"run": str(run), "missing": options["missing"], **scores.to_dict()})
-    return 0
+    return selection
+
+
+def _several(runs: tuple[Path, ...], options: Mapping[str, Any]) -> Comparison:
+    """Show several runs side by side."""
+    from ..eval.comparison import read_comparison
+    from ..eval.comparison_tables import comparison_grids, comparison_markdown
+
+    if options["missing"] != "false":
+        raise InputError("--missing wrong goes with one RUN; in a comparison a missing answer counts as False")
+    comparison = read_comparison(runs)
+    if options["markdown"]:
+        click.echo(comparison_markdown(comparison), nl=False)
+    else:
+        for grid in comparison_grids(comparison):
+            show(grid, aside=options["as_json"])
+    if options["as_json"]:
+        print_json({"runs": [str(run) for run in runs], **comparison.to_dict()})
+    return comparison
+
+
+def _write(selection: Selection, comparison: Comparison | None, options: Mapping[str, Any]) -> None:
+    """Write the page and the figures that were asked for."""
+    html, folder = options["html"], options["figures"]
+    if html is None and folder is None:
+        return
+    from ..eval.figures import draw_all
+    from ..eval.page import published_for, render_page
+
+    texts = _texts(selection, options) if options["include_text"] is not None else None
+    drawings = draw_all(selection, published_for(selection), comparison)
+    if html is not None:
+        page = render_page(selection, comparison, texts=texts, drawings=drawings)
+        html.parent.mkdir(parents=True, exist_ok=True)
+        html.write_text(page, encoding="utf-8")
+        html.chmod(0o600)
+        note(
+            f"{html}: {len(drawings)} figures, {len(page.encode()) / 1e6:.1f} MB"
+            + (", WITH TRANSCRIPTS" if texts else "")
+        )
+    if folder is not None:
+        for drawing in drawings:
+            drawing.write(folder)
+        note(f"{folder}: {len(drawings)} figures as SVG and PNG")
+
+
+def _texts(selection: Selection, options: Mapping[str, Any]) -> dict[str, str]:
+    """The transcripts that the runs read, by id."""
+    from ..signatures.features import load_feature_set
+
+    dataset = read_data(options["include_text"], load_feature_set(options["features"]))
+    for arm in selection.arms:
+        if (arm.run.get("data") or {}).get("sha256") != dataset.sha256:
+            raise InputError(
+                f"--include-text {options['include_text']}: is not the data that run {arm.run.get('name')} read (another "
+                "sha256); give the file of its --data"
+            )
+    return {transcript.id: transcript.text for transcript in dataset}

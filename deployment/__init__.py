@@ -1,1 +1,12 @@
-"""The winner at work: nothing yet. Bundles, batch extraction and the service come with the exported program."""
+"""The winner at work: a run becomes a bundle, and a bundle reads a hospital's file. No pickle, no code in a bundle.
+
+manifest.py     what a bundle's files hold, as checked types
+bundle.py       a bundle as a folder or a zip: written whole, checked whole before it is used
+runner.py       its steps on one text, without DSPy
+batch.py        its steps over a data file, with a store
+output.py       the answers as a file
+export.py       a run to a bundle; this file alone needs DSPy's program
+provenance.py   where a program's demos come from, and among how many it was chosen
+card.py         the model card
+modelfile.py    the same program as a model of Ollama's
+"""

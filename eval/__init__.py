@@ -6,11 +6,18 @@ scores.py           Scores: the result as plain values; what `metrics.json` hold
 evaluation.py       evaluate_answers: an AnswerTable in, Scores out
 grids.py            a table of texts, shown in the terminal (rich) or written as Markdown
 tables.py           scores as grids: by feature, summary, arms beside the study's published results; the report of a run
+agreement.py        how far two readings of the same labels agree
+paired.py           two arms on the same transcripts: differences, the swap test, Holm, McNemar
+comparability.py · comparison.py · comparison_tables.py · latex.py    runs side by side
+shown.py            what a report shows of one run or several
+figures.py · drawing.py · curves.py · mark_rows.py · probability_figures.py · difference_figures.py    the figures
+disagreements.py    on which transcripts the arms differ
+page.py             report.html, from page.html.j2, page.css and page.js
 arm.py              one program × one model × one route at work over a part
 job.py              one evaluation from files to a run folder
 runs.py             the run folder
 models.py           which model digests a folder began with
-recorded.py         the recorded results of the shipped corpus
+recorded.py         the recorded results and answers of the shipped corpus
 study_results.csv   the study's published medians over its 13 features
 
 How the numbers are meant:

@@ -130,7 +130,7 @@ def run_evaluation(
     started, clock = datetime.now(UTC), time.perf_counter()
     _check(job)
     private_folder(job.out)
-    dataset, split_path = _split(job)
+    dataset, split_path = split_data(job)
     part = job.part or ("dev" if dataset.parts else "all")
     scored = list(dataset.part(part))[: job.limit]
     store = Store(job.out / "store")
@@ -186,7 +186,7 @@ def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _split(job: Job) -> tuple[Dataset, Path | None]:
+def split_data(job: Job) -> tuple[Dataset, Path | None]:
     """The data with its parts, and the split file that says so; (data, None) where nothing is split."""
     if job.split is not None and job.split_seed is not None:
         raise InputError("--split names a split and --split-seed makes one; give one of them")

@@ -1,1 +1,7 @@
-"""The search: nothing yet. Demo strategies, thresholds and the Optuna study come when there is something to choose."""
+"""The search: which demos, which configuration and which thresholds, chosen by scores that are honest.
+
+metric.py        what is maximised: the corpus objectives, and a surrogate per transcript for GEPA and for pruning
+thresholds.py    a threshold per feature on P(true): decisions out of fold for selection, thresholds fitted on all for the program
+strategies/      ways to choose the demos, and room.py: how many tokens they may take
+plan.py · optimization.py · ground.py · bench.py · trial.py · verdict.py · proposals.py    the work behind `balin optimize`
+"""

@@ -51,6 +51,10 @@ def test_all_the_commands_are_there():
         ("data", "synth"),
         ("translate",),
         ("evaluate",),
+        ("optimize",),
+        ("compare",),
+        ("export",),
+        ("extract",),
         ("report",),
         ("demo",),
     }

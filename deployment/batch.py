@@ -1,0 +1,279 @@
+"""The batch job: a bundle over a data file, with every answer on the disk the moment it exists.
+
+All texts are translated first, with one model loaded, and then read, with the other. What was answered is kept in a store
+beside the output file, so the same command after a power cut asks only for what is not there. Failed calls are not kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..data.files import private_folder
+from ..data.readers import read_dataset
+from ..data.store import Store, key_of
+from ..data.transcripts import Dataset, Transcript, text_hash
+from ..engines.opening import EngineSettings, open_engine
+from ..engines.protocol import Engine, ModelIdentity, Telemetry
+from ..engines.slots import each
+from ..errors import CallError, InputError, ModelChanged
+from ..eval.scores import ERROR_LIMIT
+from ..programs.translation import Translation, check_translation
+from ..signatures.answers import ERROR, Answer, State
+from ..signatures.features import FeatureSet
+from . import runner
+from .bundle import Bundle
+from .manifest import ExtractStep, ModelEntry, TranslateStep
+from .output import check_output, write_answers
+
+Advance = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is to be done.
+
+    Attributes:
+        bundle: The program with its models.
+        file: The data file; it needs an id and a text, and no labels.
+        out: Where the answers go; its ending says the format. Store and rejects stand beside it.
+        engines: How engines are opened. "auto" is the engine that the bundle was measured on, and no `num_ctx` is the bundle's.
+        accept_model_change: Take a model with another digest than the bundle's.
+        say: Told in a sentence what a user should know.
+        advance: Told (phase, done, of); phases are "translate" and "extract".
+    """
+
+    bundle: Bundle
+    file: Path
+    out: Path
+    engines: EngineSettings = field(default_factory=EngineSettings)
+    accept_model_change: bool = False
+    say: Callable[[str], None] = lambda _: None
+    advance: Advance = lambda *_: None
+
+    @property
+    def store(self) -> Path:
+        """The folder of what was answered."""
+        return self.out.with_name(f"{self.out.name}.store")
+
+    @property
+    def rejects(self) -> Path:
+        """The file of rows that cannot be used."""
+        return self.out.with_name(f"{self.out.name}.rejects.csv")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What came of one transcript.
+
+    Attributes:
+        answers: By the bundle's thresholds.
+        telemetry: What they cost, also when they came from the store.
+        failure: The kind of `CallError` that made every answer `error`, or None.
+        detail: What it said; no text of the transcript.
+        stored: Whether they came from the store.
+    """
+
+    answers: dict[str, Answer]
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    failure: str | None = None
+    detail: str | None = None
+    stored: bool = False
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a batch left.
+
+    Attributes:
+        batch: What was to be done.
+        dataset: The usable rows and the rejects.
+        read: One for each usable row.
+        models: The models that answered, by kind of step.
+        translations: One for each usable row, where a model translates.
+        seconds: Wall time.
+    """
+
+    batch: Batch
+    dataset: Dataset
+    read: tuple[Read, ...]
+    models: dict[str, ModelIdentity]
+    translations: tuple[Translation, ...]
+    seconds: float
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Kind of failure to number of transcripts."""
+        return dict(sorted(Counter(r.failure for r in self.read if r.failure).items()))
+
+    @property
+    def too_many_errors(self) -> bool:
+        """Whether over 2 % of the transcripts have a failed call."""
+        return sum(self.failures.values()) > ERROR_LIMIT * len(self.read)
+
+    def document(self) -> dict[str, Any]:
+        """The JSON document of `--json`."""
+        states = Counter(a.state.value for r in self.read for a in r.answers.values())
+        cost = sum((r.telemetry for r in self.read), Telemetry())
+        manifest = self.batch.bundle.manifest
+        return {
+            "out": str(self.batch.out),
+            "n": len(self.read),
+            "rejects": len(self.dataset.rejects),
+            "rejects_file": str(self.batch.rejects),
+            "store": str(self.batch.store),
+            "bundle": {"path": str(self.batch.bundle.path), "sha256": self.batch.bundle.hash, "run": manifest.run},
+            "data": {"name": self.dataset.name, "sha256": self.dataset.sha256},
+            "models": {
+                kind: model.to_dict() | {"changed": model.digest != manifest.models[kind].digest}  # type: ignore[index]
+                for kind, model in self.models.items()
+            },
+            "answers": {state.value: states[state.value] for state in State},
+            "present": {
+                i: sum(r.answers[i].state is State.TRUE for r in self.read) for i in self.batch.bundle.feature_set.ids
+            },
+            "failures": self.failures,
+            "translation_warnings": dict(sorted(Counter(w for t in self.translations for w in t.warnings).items())),
+            "stored": sum(r.stored for r in self.read),
+            "tokens": {"prompt": cost.prompt_tokens, "generated": cost.generated_tokens},
+            "engine_seconds": round(cost.engine_seconds, 3),
+            "seconds": round(self.seconds, 3),
+            "errors_exceeded": self.too_many_errors,
+        }
+
+
+def run_batch(batch: Batch) -> Done:
+    """Read every usable row of a file, and write the answers.
+
+    Raises:
+        InputError: The file, the output or an option cannot be used.
+        EngineUnavailable: No model to ask, or another one; what was answered is in the store.
+    """
+    started = time.perf_counter()
+    bundle = batch.bundle
+    check_output(batch.out, bundle.feature_set.ids)
+    if batch.file.exists() and batch.out.exists() and batch.file.samefile(batch.out):
+        raise InputError(f"--out {batch.out}: is the data file itself, which would be overwritten; name another")
+    private_folder(batch.out.parent)
+    dataset = read_dataset(batch.file, _without_labels(bundle.feature_set), rejects=batch.rejects)
+    store = Store(batch.store)
+    models: dict[str, ModelIdentity] = {}
+    translations: list[Translation] = []
+    if bundle.translation is not None:
+        with _opened(batch, bundle.translation) as engine:
+            models["translate"] = engine.identity
+            work = partial(_translated, bundle.translation, bundle.model(bundle.translation), engine, store)
+            translations = each(engine, dataset.transcripts, work, partial(batch.advance, "translate"))
+    made = {t.id: translation for t, translation in zip(dataset, translations, strict=False)}
+    with _opened(batch, bundle.extraction) as engine:
+        models["extract"] = engine.identity
+        read = each(
+            engine,
+            dataset.transcripts,
+            lambda t: _read(bundle, engine, store, t, made.get(t.id)),
+            partial(batch.advance, "extract"),
+        )
+    write_answers(batch.out, bundle.feature_set.ids, ((t.id, r.answers) for t, r in zip(dataset, read, strict=True)))
+    return Done(batch, dataset, tuple(read), models, tuple(translations), time.perf_counter() - started)
+
+
+def _without_labels(feature_set: FeatureSet) -> FeatureSet:
+    """The feature set as the reader of unlabelled data needs it: a column named like a feature, or `part`, is any column."""
+    return replace(feature_set, features=(), columns={**feature_set.columns, "part": ()})
+
+
+@contextmanager
+def _opened(batch: Batch, step: TranslateStep | ExtractStep) -> Iterator[Engine]:
+    """The engine of a step, closed at the end.
+
+    Raises:
+        ModelChanged: Its digest is not the bundle's.
+        EngineUnavailable: No engine has the model.
+    """
+    wanted = batch.bundle.model(step)
+    choice = wanted.engine if batch.engines.choice == "auto" else batch.engines.choice
+    settings = replace(batch.engines, choice=choice, num_ctx=batch.engines.num_ctx or wanted.num_ctx)
+    engine = open_engine(wanted.name, settings, say=batch.say)
+    try:
+        _check_model(engine.identity, wanted, batch)
+        yield engine
+    finally:
+        engine.close()
+
+
+def _check_model(found: ModelIdentity, wanted: ModelEntry, batch: Batch) -> None:
+    if found.digest == wanted.digest:
+        return
+    other = (
+        f", which runs on {found.engine} and was measured on {wanted.engine}" if found.engine != wanted.engine else ""
+    )
+    if not batch.accept_model_change:
+        raise ModelChanged(
+            f"{wanted.name} is not the model of the bundle{other}: {wanted.digest[:19]}… there, {found.digest[:19]}… here. "
+            "Its scores and thresholds say nothing about this one; pull the model that was measured, or say "
+            "--accept-model-change and evaluate again"
+        )
+    batch.say(f"warning: {wanted.name} is not the model of the bundle{other}; the bundle's scores do not hold for it")
+
+
+def _key(step: TranslateStep | ExtractStep, model: ModelEntry, engine: Engine, text: str) -> str:
+    """What was asked, of whom, how, about what."""
+    sampling = [model.temperature, model.seed] if model.temperature else []
+    return key_of(step=step.hash, model=engine.identity.to_dict(), sampling=sampling, text=text_hash(text))
+
+
+def _translated(
+    step: TranslateStep, model: ModelEntry, engine: Engine, store: Store, transcript: Transcript
+) -> Translation:
+    """The translation of a transcript, stored or made now."""
+    key = _key(step, model, engine, transcript.text)
+    record = store.get("translations", key)
+    if record is not None:
+        return Translation.from_record(record, transcript.text)
+    started = time.perf_counter()
+    try:
+        text, telemetry = runner.translate(step, model, engine, transcript.text)
+    except CallError as error:
+        return Translation(None, Telemetry(), failure=error.kind, detail=str(error))
+    seconds = time.perf_counter() - started - telemetry.load_seconds
+    made = Translation(text, telemetry, seconds, warnings=check_translation(transcript.text, text))
+    store.put("translations", key, {"id": transcript.id, **made.to_record()})
+    return made
+
+
+def _read(
+    bundle: Bundle, engine: Engine, store: Store, transcript: Transcript, translation: Translation | None
+) -> Read:
+    """The answers for a transcript, stored or asked for now."""
+    step, feature_set = bundle.extraction, bundle.feature_set
+    if translation is not None:
+        text, failure, detail = translation.text, translation.failure, f"its translation failed: {translation.detail}"
+    elif bundle.manifest.reads == "english":
+        text, failure, detail = transcript.english, "no_english_text", "the data have no English text for it"
+    else:
+        text, failure, detail = transcript.text, None, ""
+    if text is None:
+        return Read(dict.fromkeys(feature_set.ids, ERROR), failure=failure, detail=detail)
+    key = _key(step, bundle.model(step), engine, text)
+    record = store.get("predictions", key)
+    if record is not None:
+        kept = {i: Answer(State(record["answers"][i][0]), record["answers"][i][1]) for i in feature_set.ids}
+        return Read(runner.decided(step, kept), Telemetry.from_dict(record["telemetry"]), stored=True)
+    try:
+        found = runner.extract(step, feature_set, bundle.model(step), engine, text)
+    except CallError as error:
+        return Read(dict.fromkeys(feature_set.ids, ERROR), failure=error.kind, detail=str(error))
+    answers = {i: [a.state.value, a.p_true] for i, a in found.answers.items()}
+    store.put("predictions", key, {"id": transcript.id, "answers": answers, "telemetry": found.telemetry.to_dict()})
+    return Read(runner.decided(step, found.answers), found.telemetry)
+
+
+def first_failure(read: Sequence[Read]) -> str | None:
+    """What the first failed call said, or None."""
+    return next((r.detail for r in read if r.failure), None)

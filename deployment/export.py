@@ -1,0 +1,280 @@
+"""A run of `balin evaluate` to the files of a bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from .. import __version__
+from ..engines.protocol import Message
+from ..errors import ProgramError, RunError
+from ..eval.runs import read_run
+from ..eval.scores import Scores
+from ..programs.builtin import BUILT_IN
+from ..programs.extractor import Extractor
+from ..programs.formats import Prompt
+from ..programs.saving import load_program
+from ..programs.translation import token_limit
+from ..programs.translator import Translator
+from ..signatures.features import FeatureSet
+from ..signatures.translate import INPUT as SOURCE
+from ..signatures.wording import INPUT
+from . import runner
+from .bundle import MANIFEST
+from .card import model_card
+from .manifest import (
+    DataEntry,
+    ExtractStep,
+    FeatureSetEntry,
+    Manifest,
+    MessageEntry,
+    ModelEntry,
+    ProgramEntry,
+    Slot,
+    Step,
+    StepKind,
+    TranslateStep,
+    Vector,
+)
+from .modelfile import ollama_files
+from .output import columns
+from .provenance import trace_demos, tried
+
+_Step = TypeVar("_Step", ExtractStep, TranslateStep)
+
+# Invented, and with all that a careless filling of a slot would trip over.
+VECTOR_TEXT = 'Invented for this test: "no pain" {transcript} {0} {{text}} %s $1 \\n\nبیمار دیشب نخوابیده‌است؛ تب ندارد.'
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The files of a bundle, and what a user should know of it.
+
+    Attributes:
+        files: Name to bytes, the manifest among them.
+        manifest: What the manifest holds.
+        notes: Sentences.
+    """
+
+    files: dict[str, bytes]
+    manifest: Manifest
+    notes: tuple[str, ...]
+
+
+def export_run(
+    folder: Path, feature_set: FeatureSet, *, allow_demos: bool = False, modelfile: bool = False
+) -> Exported:
+    """The bundle of a run.
+
+    Args:
+        folder: What `balin evaluate` left.
+        feature_set: The one that the run was made with; a run holds only its hash.
+        allow_demos: Let demos pass that are not of the shipped corpus.
+        modelfile: Make what Ollama needs to serve the program as a model of its own.
+
+    Raises:
+        RunError: No run, or one of an unknown version.
+        ProgramError: Its program cannot be loaded, or is not the one that was scored.
+        InputError: Demos that are not allowed, or a program that no Modelfile can hold.
+    """
+    run = read_run(folder)
+    extractor = load_program(folder / "program.json", feature_set)
+    metrics, scores = _scores(folder)
+    try:
+        return _Export(folder, run, feature_set, extractor, metrics, scores).made(allow_demos, modelfile)
+    except (KeyError, ValidationError) as error:
+        where = error.errors()[0]["loc"] if isinstance(error, ValidationError) else error.args
+        key = ".".join(map(str, where))
+        raise RunError(f"{folder}/run.json: {key}: is missing or wrong; run `balin evaluate` again") from None
+
+
+@dataclass(frozen=True)
+class _Export:
+    folder: Path
+    run: Mapping[str, Any]
+    feature_set: FeatureSet
+    extractor: Extractor
+    metrics: bytes
+    scores: Scores
+
+    def made(self, allow_demos: bool, modelfile: bool) -> Exported:
+        run, extractor = self.run, self.extractor
+        if extractor.hash() != run["program"]["hash"]:
+            raise ProgramError(f"{self.folder}: program.json is not the program that was scored; evaluate it again")
+        columns(self.feature_set.ids)
+        texts = [str(demo[INPUT]) for demo in extractor.predict.demos]
+        demos = trace_demos(self.folder, run, self.feature_set, texts, allow=allow_demos)
+        extraction = extract_step(extractor)
+        steps: list[Step] = [extraction]
+        models: dict[StepKind, ModelEntry] = {"extract": _model(run["model"])}
+        if run["translator"] is not None:
+            steps.insert(0, self._translate_step())
+            models["translate"] = _model({k: v for k, v in run["translator"].items() if k != "program"})
+        vector = Vector(text=VECTOR_TEXT, messages=tuple(runner.messages_hash(s, VECTOR_TEXT) for s in steps))
+        files = {
+            "steps.json": _json([s.model_dump(mode="json", by_alias=True) for s in steps]),
+            "test_vector.json": _json(vector.model_dump(mode="json")),
+            "metrics.json": self.metrics,
+        }
+        if modelfile:
+            files |= ollama_files(extraction, models["extract"], self.feature_set, run["route"])
+        manifest = Manifest(
+            balin=__version__,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            run=run["name"],
+            route=run["route"],
+            reads="english" if run["english"] == "given" else "text",
+            program=ProgramEntry(name=extractor.name, hash=extractor.hash()),
+            models=models,
+            feature_set=FeatureSetEntry.of(self.feature_set),
+            feature_set_hash=self.feature_set.hash,
+            data=self._data(),
+            scores=self.scores.summary("false"),
+            tried=tried(self.folder, run),
+            demos=demos,
+            files={},
+        )
+        files["MODEL_CARD.md"] = model_card(manifest, extraction, self.scores, run["labels"]).encode("utf-8")
+        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
+        manifest = manifest.model_copy(update={"files": hashes})
+        files[MANIFEST] = _json(manifest.model_dump(mode="json", by_alias=True))
+        return Exported(files, manifest, tuple(self._notes()))
+
+    def _translate_step(self) -> TranslateStep:
+        translator = Translator(self.feature_set)
+        if translator.hash() != self.run["translator"]["program"]["hash"]:
+            raise ProgramError(
+                f"{self.folder}: its translations were made with another prompt than this Balin's; evaluate again"
+            )
+        return translate_step(translator)
+
+    def _data(self) -> DataEntry:
+        data = self.run["data"]
+        return DataEntry(
+            # The name only: a path tells of the machine it was on.
+            name=Path(data["name"]).name,
+            n=self.scores.n,
+            **{k: data[k] for k in ("sha256", "part", "split_sha256", "test_scored")},
+        )
+
+    def _notes(self) -> list[str]:
+        found = []
+        own = {
+            b.build(self.feature_set, self.extractor.adapter.language).predict.signature.instructions
+            for b in BUILT_IN.values()
+        }
+        if self.extractor.predict.signature.instructions not in own:
+            found.append(
+                "the instructions are not Balin's own; if an optimizer wrote them, they may quote the data it saw: read them in "
+                "steps.json before the bundle leaves"
+            )
+        if self.scores.too_many_errors:
+            found.append(
+                f"{self.scores.transcripts_with_error} of the {self.scores.n} transcripts that it was scored on have a failed call"
+            )
+        if self.run["data"]["part"] != "test":
+            found.append(
+                f"the scores are those of the part {self.run['data']['part']!r}; score the test part once, with this run's "
+                "program.json, and export that run"
+            )
+        return found
+
+
+def extract_step(extractor: Extractor) -> ExtractStep:
+    """The step of an extractor.
+
+    Raises:
+        ProgramError: Its prompt has no single place for the text.
+    """
+    asked = extractor.adapter.task(extractor.predict.signature)
+
+    def prompt(text: str) -> Prompt:
+        return extractor.adapter.prompt(extractor.predict.signature, extractor.predict.demos, {INPUT: text})
+
+    blank = prompt("")
+    step = ExtractStep(
+        messages=template(lambda text: prompt(text).messages),
+        max_tokens=blank.max_tokens,
+        format=extractor.format,
+        language=asked.language,
+        definitions=asked.definitions,
+        instructions=asked.instructions,
+        json_schema=None if blank.schema is None else dict(blank.schema),
+        top_logprobs=blank.top_logprobs,
+        partial=blank.partial,
+        probes=blank.probes,
+        thresholds=extractor.thresholds,
+    )
+    return _checked(step, prompt(VECTOR_TEXT))
+
+
+def translate_step(translator: Translator) -> TranslateStep:
+    """The step of a translator.
+
+    Raises:
+        ProgramError: Its prompt has no single place for the text.
+    """
+
+    def messages(text: str) -> tuple[Message, ...]:
+        return translator.adapter.messages(translator.predict.signature, translator.predict.demos, {SOURCE: text})
+
+    step = TranslateStep(
+        messages=template(messages), max_tokens=translator.adapter.max_tokens, target=translator.target
+    )
+    return _checked(step, Prompt(messages(VECTOR_TEXT), token_limit(VECTOR_TEXT, translator.adapter.max_tokens)))
+
+
+def template(render: Callable[[str], tuple[Message, ...]]) -> tuple[MessageEntry, ...]:
+    """Messages with a slot, from what a program makes of a text.
+
+    The slot is found by a mark that nothing else in the messages holds.
+
+    Raises:
+        ProgramError: The text is not once in the last message and nowhere else.
+    """
+    blank = render("")
+    mark = "⟦slot⟧"
+    while any(mark in m.content for m in blank):
+        mark += "⟧"
+    marked = render(mark)
+    before, found, after = marked[-1].content.partition(mark)
+    if marked[:-1] != blank[:-1] or not found or before + after != blank[-1].content:
+        raise ProgramError("the program's text is not once in its last message; such a program has no bundle")
+    parts = (*((before,) if before else ()), Slot(), *((after,) if after else ()))
+    fixed = (MessageEntry(role=m.role, parts=(m.content,)) for m in marked[:-1])
+    return (*fixed, MessageEntry(role=marked[-1].role, parts=parts))
+
+
+def _checked(step: _Step, expected: Prompt) -> _Step:
+    if runner.prompt(step, VECTOR_TEXT) != expected:
+        raise ProgramError("the program asks about each text in another way; such a program has no bundle")
+    return step
+
+
+def _scores(folder: Path) -> tuple[bytes, Scores]:
+    path = folder / "metrics.json"
+    try:
+        data = path.read_bytes()
+        content = json.loads(data)
+    except FileNotFoundError:
+        raise RunError(f"{path}: is missing; run `balin evaluate` again") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({type(error).__name__}); run `balin evaluate` again") from None
+    if not isinstance(content, dict):
+        raise RunError(f"{path}: is not what a run leaves; run `balin evaluate` again")
+    return data, Scores.from_dict(content)
+
+
+def _model(identity: Mapping[str, Any]) -> ModelEntry:
+    return ModelEntry(**identity)
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode("utf-8")

@@ -1,0 +1,235 @@
+"""What the files of a bundle hold, as checked types: the manifest, the steps and the test vector.
+
+Only plain values are in them: texts, numbers, hashes. Whatever has another shape or an unknown key is refused, so nothing
+in a bundle can be run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+
+from ..data.store import canonical
+from ..engines.protocol import ModelIdentity, Role
+from ..programs.decisions import check_thresholds
+from ..programs.formats import FORMATS
+from ..signatures.features import Feature, FeatureSet
+
+SCHEMA_VERSION = 1
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# No path and nothing hidden: a bundle is flat.
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")]
+StepKind = Literal["translate", "extract"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class FeatureEntry(_Strict):
+    """A `Feature`."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+    columns: tuple[str, ...]
+    label: dict[str, str]
+    short: dict[str, str]
+    definition: dict[str, str]
+    counts: dict[str, str]
+    excludes: dict[str, str]
+
+
+class FeatureSetEntry(_Strict):
+    """A `FeatureSet`, whole, so that a bundle runs where its YAML file is not."""
+
+    id: str
+    title: str
+    source_language: str
+    subject: dict[str, str]
+    rules: dict[str, str]
+    columns: dict[str, tuple[str, ...]]
+    features: Annotated[tuple[FeatureEntry, ...], Field(min_length=1)]
+
+    @classmethod
+    def of(cls, feature_set: FeatureSet) -> Self:
+        """The entry for a feature set."""
+        names = ("id", "columns", "label", "short", "definition", "counts", "excludes")
+        features = tuple(FeatureEntry(**{n: _plain(getattr(f, n)) for n in names}) for f in feature_set)
+        plain = {n: _plain(getattr(feature_set, n)) for n in cls.model_fields if n != "features"}
+        return cls(**plain, features=features)
+
+    def feature_set(self) -> FeatureSet:
+        """The feature set that was written."""
+        values = {n: getattr(self, n) for n in type(self).model_fields}
+        return FeatureSet(**values | {"features": tuple(Feature(**f.model_dump()) for f in self.features)})
+
+
+class Slot(_Strict):
+    """The place of the text that is read."""
+
+    slot: Literal["text"] = "text"
+
+
+class MessageEntry(_Strict):
+    """One turn: its texts in order, with the slot where the text that is read goes."""
+
+    role: Role
+    parts: tuple[str | Slot, ...]
+
+    def content(self, text: str) -> str:
+        """The turn's content for a text. Parts are joined and nothing is searched for, so no text can be taken for a slot."""
+        return "".join(text if isinstance(part, Slot) else part for part in self.parts)
+
+
+class _Asking(_Strict):
+    messages: Annotated[tuple[MessageEntry, ...], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _one_slot(self) -> Self:
+        slots = [index for index, m in enumerate(self.messages) for part in m.parts if isinstance(part, Slot)]
+        if slots != [len(self.messages) - 1] or self.messages[-1].role != "user":
+            raise ValueError("a step has one slot, in its last message, which is the user's")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 (hex) of all that decides what is asked: the step's name in the store. Thresholds change no question."""
+        return hashlib.sha256(
+            canonical(self.model_dump(mode="json", by_alias=True, exclude={"thresholds"}))
+        ).hexdigest()
+
+
+class TranslateStep(_Asking):
+    """The source text into another language; the answer, without white space around it, is the translation."""
+
+    kind: Literal["translate"] = "translate"
+    target: str
+
+
+class ExtractStep(_Asking):
+    """A text to one answer a feature. Everything but messages and thresholds is as in `Prompt` and `Task`."""
+
+    kind: Literal["extract"] = "extract"
+    format: str
+    language: str
+    definitions: bool
+    instructions: str
+    json_schema: dict[str, Any] | None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)]
+    partial: bool
+    probes: tuple[str, ...]
+    thresholds: dict[str, float]
+
+
+Step = TranslateStep | ExtractStep
+STEPS: TypeAdapter[tuple[Step, ...]] = TypeAdapter(tuple[Annotated[Step, Field(discriminator="kind")], ...])
+
+
+class ModelEntry(_Strict):
+    """A `ModelIdentity`, with the options the model was asked with."""
+
+    name: str
+    digest: str
+    engine: Literal["ollama", "embedded"]
+    engine_version: str
+    num_ctx: Annotated[int, Field(ge=1)]
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    seed: int = 0
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """The model without the options."""
+        return ModelIdentity(self.name, self.digest, self.engine, self.engine_version, self.num_ctx)
+
+
+class ProgramEntry(_Strict):
+    """The program that the bundle was made of."""
+
+    name: str
+    hash: Sha256
+
+
+class DataEntry(_Strict):
+    """What the scores were measured on."""
+
+    name: str
+    sha256: Sha256
+    part: str
+    n: int
+    split_sha256: Sha256 | None
+    test_scored: int | None
+
+
+class DemoEntry(_Strict):
+    """Where a worked example comes from: the shipped corpus, which is invented, or a file that somebody allowed."""
+
+    id: str
+    source: Literal["corpus", "allowed"]
+
+
+class Manifest(_Strict):
+    """`manifest.json`.
+
+    Attributes:
+        reads: What of a row the first step reads: its text, or its English text.
+        models: The model of each kind of step.
+        scores: Metric to its mean over the features with a 95 % interval, missing as False; metrics.json has all of them.
+        tried: Configurations among which this one was chosen, or None where that is not known.
+        files: SHA-256 of every other file.
+    """
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
+    kind: Literal["bundle"] = "bundle"
+    balin: str
+    created: str
+    run: str
+    route: Literal["direct", "translated"]
+    reads: Literal["text", "english"]
+    program: ProgramEntry
+    models: dict[StepKind, ModelEntry]
+    feature_set: FeatureSetEntry
+    feature_set_hash: Sha256
+    data: DataEntry
+    scores: dict[str, Any]
+    tried: int | None
+    demos: tuple[DemoEntry, ...]
+    files: dict[FileName, Sha256]
+
+
+class Vector(_Strict):
+    """The test vector: an invented text, and the SHA-256 of each step's messages for it."""
+
+    text: str
+    messages: tuple[Sha256, ...]
+
+
+def check_steps(steps: tuple[Step, ...], manifest: Manifest, feature_set: FeatureSet) -> None:
+    """Check that steps can be run.
+
+    Raises:
+        ValueError: They cannot; the message says why.
+        InputError: The thresholds are not for this feature set.
+    """
+    kinds = tuple(s.kind for s in steps)
+    if kinds not in (("extract",), ("translate", "extract")) or set(kinds) != set(manifest.models):
+        raise ValueError(f"the steps are {', '.join(kinds) or 'none'}; they must be extract, or translate and extract")
+    last = steps[-1]
+    assert isinstance(last, ExtractStep)  # noqa: S101  # by the kinds above
+    if last.format not in FORMATS:
+        raise ValueError(f"the answer format {last.format!r} is unknown; there are: {', '.join(FORMATS)}")
+    if last.language not in feature_set.languages:
+        raise ValueError(f"the language {last.language!r} is not one of the feature set's")
+    if last.probes and len(last.probes) != len(feature_set):
+        raise ValueError(f"{len(last.probes)} probes for {len(feature_set)} features")
+    if bool(last.probes) != (last.format == "probe"):
+        raise ValueError(f"probes and the format {last.format!r} do not go together")
+    check_thresholds(last.thresholds, feature_set.ids)
+
+
+def _plain(value: Any) -> Any:
+    """A mapping of texts or tuples as a dict, everything else as it is."""
+    return dict(value) if isinstance(value, Mapping) else value

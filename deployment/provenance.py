@@ -1,0 +1,107 @@
+"""Where a program's demos come from, and among how many configurations it was chosen, as far as its run can tell.
+
+A demo is known to be invented if its text is one of the shipped corpus: the source, the reference translation, or what the
+run's translator made of a source, which the store beside the run still has. What a run says of itself is not taken for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..data.corpus import read_corpus
+from ..data.store import Store, key_of
+from ..data.transcripts import text_hash
+from ..errors import InputError
+from ..signatures.features import FeatureSet
+from .manifest import DemoEntry
+
+
+def trace_demos(
+    folder: Path, run: Mapping[str, Any], feature_set: FeatureSet, texts: Sequence[str], *, allow: bool
+) -> tuple[DemoEntry, ...]:
+    """Where each demo comes from.
+
+    Args:
+        folder: The run's folder.
+        run: What its `run.json` holds.
+        feature_set: The questions.
+        texts: The demos' texts, in order.
+        allow: Let demos pass that are not of the shipped corpus.
+
+    Raises:
+        InputError: There are such demos, and they are not allowed; each is named.
+    """
+    if not texts:
+        return ()
+    invented = _corpus_texts(folder, run, feature_set)
+    ids = _ids(folder, run, len(texts))
+    found = [
+        DemoEntry(id=invented[text], source="corpus") if text in invented else DemoEntry(id=ids[i], source="allowed")
+        for i, text in enumerate(texts)
+    ]
+    others = [d.id for d in found if d.source == "allowed"]
+    if others and not allow:
+        raise InputError(
+            f"the bundle would hold the text of {len(others)} transcripts as worked examples, and they are not of the shipped "
+            f"corpus: {', '.join(others)}. If they are synthetic or de-identified and may leave with the bundle, say "
+            "--allow-demos; else export a program without demos, or one with demos of the corpus"
+        )
+    return tuple(found)
+
+
+def tried(folder: Path, run: Mapping[str, Any]) -> int | None:
+    """Configurations that were tried in the optimizations, beside the run, that this program won; None without one."""
+    counts = [document["tried"] for document, _ in _optimizations(folder, run)]
+    return sum(counts) if counts else None
+
+
+def _corpus_texts(folder: Path, run: Mapping[str, Any], feature_set: FeatureSet) -> dict[str, str]:
+    """Every text that is known to be invented, with the id of its call."""
+    corpus = read_corpus(feature_set)
+    found = {text: t.id for t in corpus for text in (t.text, t.english) if text}
+    store = folder.parent / "store"
+    if run["translator"] is None or not store.is_dir():
+        return found
+    kept = Store(store)
+    model = {k: v for k, v in run["translator"].items() if k != "program"}
+    for transcript in corpus:
+        # As `programs.pipeline.answer_key` makes it, for greedy sampling.
+        key = key_of(
+            program=run["translator"]["program"]["hash"], model=model, sampling=[], text=text_hash(transcript.text)
+        )
+        record = kept.get("translations", key)
+        if record is not None:
+            found.setdefault(str(record["text"]), transcript.id)
+    return found
+
+
+def _ids(folder: Path, run: Mapping[str, Any], count: int) -> list[str]:
+    """The demos' ids as the run or the optimization has them; their numbers where neither does."""
+    for ids in (run["demos"]["ids"], *(result["best"]["demos"] for _, result in _optimizations(folder, run))):
+        if len(ids) == count:
+            return [str(i) for i in ids]
+    return [f"demo {n}" for n in range(1, count + 1)]
+
+
+def _optimizations(folder: Path, run: Mapping[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The optimizations beside a run that its program won, each with the result that says so."""
+    found = []
+    for path in sorted(folder.parent.glob("optimize-*/optimize.json")):
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            if document["schema"] != 1:
+                continue
+            won = [
+                r
+                for r in document["results"]
+                if (r["best"]["program"], r["model"], r["route"])
+                == (run["program"]["hash"], run["model"]["name"], run["route"])
+            ]
+            _ = int(document["tried"]), [r["best"]["demos"] for r in won]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # not an optimization's, or one of another version: it tells nothing
+        found += [(document, won[0])] if won else []
+    return found

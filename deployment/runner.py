@@ -1,0 +1,106 @@
+"""A bundle's steps at work on one text. It needs the bundle and an engine: no DSPy, no data file, no YAML.
+
+The messages are those that the program made, byte for byte; answers are read by the same formats.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..data.store import canonical
+from ..engines.protocol import ChatRequest, Completion, Engine, Message, Telemetry
+from ..programs.decisions import decide
+from ..programs.formats import Prompt, Task, answer_format
+from ..programs.translation import token_limit
+from ..signatures.answers import Answer
+from ..signatures.features import FeatureSet
+from .manifest import ExtractStep, ModelEntry, Step, TranslateStep
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """What the model said of one text.
+
+    Attributes:
+        answers: The model's own, for every feature in the set's order; `decided` applies the thresholds.
+        telemetry: What they cost.
+    """
+
+    answers: Mapping[str, Answer]
+    telemetry: Telemetry
+
+
+def messages(step: Step, text: str) -> tuple[Message, ...]:
+    """The messages of a step for a text."""
+    return tuple(Message(m.role, m.content(text)) for m in step.messages)
+
+
+def messages_hash(step: Step, text: str) -> str:
+    """SHA-256 (hex) of a step's messages for a text: of the JSON `[[role, content], …]`, without spaces, in UTF-8."""
+    return hashlib.sha256(canonical([[m.role, m.content] for m in messages(step, text)])).hexdigest()
+
+
+def prompt(step: Step, text: str) -> Prompt:
+    """All that an engine needs for a step on a text."""
+    if isinstance(step, TranslateStep):
+        return Prompt(messages(step, text), token_limit(text, step.max_tokens))
+    return Prompt(
+        messages=messages(step, text),
+        max_tokens=step.max_tokens,
+        schema=step.json_schema,
+        top_logprobs=step.top_logprobs,
+        partial=step.partial,
+        probes=step.probes,
+    )
+
+
+def translate(step: TranslateStep, model: ModelEntry, engine: Engine, text: str) -> tuple[str, Telemetry]:
+    """The translation of a text.
+
+    Raises:
+        CallError: This text could not be translated.
+        EngineUnavailable: Nothing further can be asked.
+    """
+    (completion,) = _ask(engine, prompt(step, text), model)
+    return completion.text.strip(), completion.telemetry
+
+
+def extract(step: ExtractStep, feature_set: FeatureSet, model: ModelEntry, engine: Engine, text: str) -> Extracted:
+    """The model's answers for a text.
+
+    Raises:
+        CallError: This text could not be read.
+        EngineUnavailable: Nothing further can be asked.
+    """
+    completions = _ask(engine, prompt(step, text), model)
+    answers = answer_format(step.format).read(task(step, feature_set), completions)
+    return Extracted(answers, sum((c.telemetry for c in completions), Telemetry()))
+
+
+def decided(step: ExtractStep, answers: Mapping[str, Answer]) -> dict[str, Answer]:
+    """The answers by the step's thresholds."""
+    return decide(answers, step.thresholds)
+
+
+def task(step: ExtractStep, feature_set: FeatureSet) -> Task:
+    """What was asked, as the formats need it to read an answer."""
+    return Task(step.instructions, feature_set, step.language, step.definitions, step.max_tokens)
+
+
+def _ask(engine: Engine, asked: Prompt, model: ModelEntry) -> list[Completion]:
+    """One completion, or one for each probe; as `programs.adapter.ask`, which cannot be imported without DSPy."""
+    if asked.probes:
+        rendered = engine.render(asked.messages)
+        return [engine.read(rendered + probe, top_logprobs=asked.top_logprobs) for probe in asked.probes]
+    request = ChatRequest(
+        messages=asked.messages,
+        max_tokens=asked.max_tokens,
+        schema=asked.schema,
+        top_logprobs=asked.top_logprobs,
+        temperature=model.temperature,
+        seed=model.seed,
+        partial=asked.partial,
+    )
+    return [engine.chat(request)]

@@ -1,0 +1,292 @@
+"""One model and one route: all strategies tried on it, the best few compared on all of dev, and the best left as a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..data.files import plain_name, private_folder
+from ..data.split import make_split
+from ..data.store import Store
+from ..data.transcripts import Dataset, Transcript
+from ..engines.lm import language_model
+from ..errors import InputError
+from ..eval.arm import Advance, ArmSettings, opened, translate_all
+from ..eval.grids import Grid
+from ..eval.job import Outcome, run_evaluation
+from ..eval.models import ModelRecord
+from ..programs.builtin import BUILT_IN
+from ..programs.extractor import Extractor
+from ..programs.saving import save_program
+from ..programs.translation import Translation
+from ..programs.translator import Translator
+from .bench import Bench
+from .metric import MetricName
+from .plan import Plan
+from .proposals import Proposer
+from .room import Room, measured_rates
+from .strategies import BASELINES, STRATEGIES, Eligible, Setting, eligible
+from .trial import Cost, Trial
+from .verdict import Verdict, judge, trials_table
+
+# So many of the best go on to all of dev, beside the baselines: on few transcripts the first is often not the best.
+FINALISTS = 3
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one model and route.
+
+    Attributes:
+        arm: Model and route; its program is the best program's file.
+        trials: All that was tried, in order.
+        verdict: The best, and how it stands against the baselines.
+        preparation: Strategy to what it asked about the pool before it made its candidates.
+        warnings: What a reader should know.
+        outcome: The run of the best program on all of dev.
+    """
+
+    arm: ArmSettings
+    trials: tuple[Trial, ...]
+    verdict: Verdict
+    preparation: dict[str, Cost]
+    warnings: tuple[str, ...]
+    outcome: Outcome
+
+    @property
+    def title(self) -> str:
+        """Model and route in words."""
+        return title(self.arm)
+
+    def table(self, objective: MetricName) -> Grid:
+        """All that was tried."""
+        grid = trials_table(f"Tried on {self.title}", self.trials, objective)
+        asked = [
+            f"{name} first asked about {cost.answers} transcripts of the pool: {cost.calls} calls, {cost.seconds:.0f} s."
+            for name, cost in self.preparation.items()
+        ]
+        return replace(grid, notes=(*grid.notes, *asked))
+
+    def to_dict(self, objective: MetricName) -> dict[str, Any]:
+        """A JSON-ready dictionary."""
+        return {
+            "model": self.outcome.run["model"]["name"],
+            "engine": self.outcome.run["model"]["engine"],
+            "route": self.arm.route,
+            "english": self.arm.english if self.arm.route == "translated" else None,
+            "translator": self.outcome.run["translator"] and self.outcome.run["translator"]["name"],
+            "tried": len(self.trials),
+            "best": self.verdict.best.to_dict(),
+            "against": self.verdict.to_dict(),
+            "says": self.verdict.sentences(objective, len(self.trials)),
+            "program": self.arm.program,
+            "run": str(self.outcome.folder),
+            "trials": [t.to_dict() for t in self.trials],
+            "preparation": {name: cost.to_dict() for name, cost in self.preparation.items()},
+            "warnings": list(self.warnings),
+        }
+
+
+def title(arm: ArmSettings) -> str:
+    """Model and route in words."""
+    if arm.route == "direct":
+        return f"{arm.model}, direct"
+    source = "English given" if arm.english == "given" else f"by {arm.translator_model}"
+    return f"{arm.model}, translated ({source})"
+
+
+@dataclass
+class Ground:
+    """The work on one model and one route.
+
+    Attributes:
+        plan: What is wanted.
+        arm: Model and route.
+        dataset: The data with their parts.
+        folder: Where the best program's file goes.
+        say: Told in a sentence what a user should know.
+        advance: Told (phase, done, of).
+    """
+
+    plan: Plan
+    arm: ArmSettings
+    dataset: Dataset
+    folder: Path
+    say: Callable[[str], None]
+    advance: Advance
+
+    def result(self) -> Result:
+        """Try, choose, and evaluate the best program.
+
+        Raises:
+            InputError: No transcript of the pool can be a demo.
+            CheckFailed: No program could be scored.
+            EngineUnavailable: What was answered is in the store.
+        """
+        with self.bench() as bench:
+            # A transcript without a text says nothing about a program.
+            dev = [t for t in self.dataset.part("dev") if bench.text(t) is not None]
+            texts = {t.id: text for t in self._pool_and_dev() if (text := bench.text(t)) is not None}
+            # The test part is never asked about, but a demo that shares a patient with it would be refused or leak there.
+            others = [t for t in self.dataset if t.part in ("dev", "test")]
+            usable = eligible(self.dataset.part("pool").transcripts, others, texts, self.plan.feature_set)
+            warnings = self._warnings(usable, len(self.dataset.part("dev")) - len(dev))
+            first = self._first(dev)
+            setting = self._setting(bench, usable, texts, first, max((texts[t.id] for t in dev), key=len))
+            trials, preparation = self._tried(bench, setting, first)
+            finalists = self._finalists(bench, trials, dev, first)
+        verdict = judge(finalists, self.plan.objective)
+        program = self._saved(verdict.best)
+        arm = replace(self.arm, program=str(program))
+        outcome = run_evaluation(self.plan.job(arm), say=self.say, advance=self.advance)
+        return Result(arm, tuple(trials), verdict, preparation, tuple(warnings), outcome)
+
+    @contextmanager
+    def bench(self) -> Iterator[Bench]:
+        """Everything translated, then the model open."""
+        plan, arm = self.plan, self.arm
+        store = Store(plan.out / "store")
+        models = ModelRecord(plan.out / "models.json", accept_change=plan.accept_model_change)
+        translator, translations = self._translate(store, models)
+        with opened(arm.model, plan.engines, models, self.say) as engine:
+            yield Bench(
+                engine=engine,
+                lm=language_model(engine),
+                store=store,
+                route=arm.route,
+                english=arm.english,
+                translator=translator,
+                translations=translations,
+                objective=plan.objective,
+                advance=self.advance,
+            )
+
+    def _translate(self, store: Store, models: ModelRecord) -> tuple[Translator | None, dict[str, Translation]]:
+        """Pool and dev in English; (None, {}) where no model translates."""
+        model = self.arm.translator_model
+        if model is None:
+            return None, {}
+        transcripts = self._pool_and_dev()
+        translator = Translator(self.plan.feature_set)
+        with opened(model, self.plan.engines, models, self.say) as engine:
+            made = translate_all(engine, translator, store, transcripts, partial(self.advance, "translate"))
+        return translator, {t.id: m for t, m in zip(transcripts, made, strict=True)}
+
+    def _pool_and_dev(self) -> list[Transcript]:
+        return [*self.dataset.part("pool"), *self.dataset.part("dev")]
+
+    def _first(self, dev: Sequence[Transcript]) -> list[Transcript]:
+        """The transcripts that all candidates are compared on: all of dev, or `limit` with labels spread as in all."""
+        if not dev:
+            wanted = ", ".join(self.plan.feature_set.columns["english"])
+            raise InputError(
+                f"no transcript of dev has a text on this route; --english given reads the columns {wanted}"
+                if self.arm.english == "given"
+                else "no transcript of dev has a text on this route: no translation succeeded"
+            )
+        limit = self.plan.limit
+        if limit is None or limit >= len(dev):
+            return list(dev)
+        data = replace(self.dataset, transcripts=tuple(dev))
+        split = make_split(
+            data, self.plan.feature_set, seed=self.plan.seed, sizes={"dev": limit, "pool": len(dev) - limit}
+        )
+        chosen = set(split.parts["dev"])
+        return [t for t in dev if t.id in chosen]
+
+    def _program(self) -> Extractor:
+        program = BUILT_IN["few-shot"].build(self.plan.feature_set, self.plan.language)
+        program.set_format(self.plan.format)
+        return program
+
+    def _setting(
+        self, bench: Bench, usable: Eligible, texts: dict[str, str], first: Sequence[Transcript], longest: str
+    ) -> Setting:
+        """The ground as strategies see it. The program without demos is asked first: its answers measure tokens."""
+        program = self._program()
+        answered = bench.answers(program, first, "zero-shot")
+        costs = [(texts[t.id], e.telemetry) for t, e in zip(first, answered, strict=True) if e.failure is None]
+        pool_longest = max((texts[t.id] for t in usable.pool), key=len)
+        return Setting(
+            build=self._program,
+            study=lambda: BUILT_IN["study"].build(self.plan.feature_set, self.plan.language),
+            pool=usable.pool,
+            texts=texts,
+            answers=lambda asked, transcripts: bench.answers(asked, transcripts, "the pool"),
+            score=lambda asked, phase: bench.score(asked, first, phase).value,
+            proposer=Proposer(bench.engine, bench.store),
+            room=Room(
+                num_ctx=bench.engine.identity.num_ctx,
+                rates=measured_rates(program, costs),
+                longest=max(longest, pool_longest, key=len),
+            ),
+            demos=self.plan.demos,
+            candidates=self.plan.candidates,
+            seed=self.plan.seed,
+        )
+
+    def _tried(
+        self, bench: Bench, setting: Setting, first: Sequence[Transcript]
+    ) -> tuple[list[Trial], dict[str, Cost]]:
+        """Every candidate of every strategy, scored; programs that are equal to an earlier one are not counted again."""
+        trials: dict[str, Trial] = {}
+        preparation: dict[str, Cost] = {}
+        for name in dict.fromkeys((*BASELINES, *self.plan.strategies)):
+            begun, made = len(bench.answered), 0
+            for candidate in STRATEGIES[name](setting):
+                if len(bench.answered) > begun and not made:
+                    preparation[name] = Cost.of(bench.answered[begun:])
+                made += 1
+                key = candidate.program.hash()
+                if key not in trials:
+                    trials[key] = Trial(
+                        candidate, bench.score(candidate.program, first, f"{name} ({candidate.description})")
+                    )
+            if not made:
+                preparation[name] = Cost.of(bench.answered[begun:])
+                self.say(f"{name} makes no candidate: the model gets none of the transcripts it was asked about right")
+        return list(trials.values()), preparation
+
+    def _finalists(
+        self, bench: Bench, trials: Sequence[Trial], dev: Sequence[Transcript], first: Sequence[Transcript]
+    ) -> list[Trial]:
+        """The best few and the baselines, scored on all of dev; baselines first, so that a tie is theirs."""
+        baselines = [t for t in trials if t.candidate.strategy in BASELINES]
+        others = [t for t in trials if t not in baselines and t.first.value is not None]
+        others.sort(key=lambda t: -(t.first.value or 0.0))
+        finalists = [*baselines, *others[:FINALISTS]]
+        for trial in finalists:
+            same = len(dev) == len(first)
+            trial.whole = (
+                trial.first
+                if same
+                else bench.score(trial.candidate.program, dev, f"{trial.candidate.strategy}, all of dev")
+            )
+        return finalists
+
+    def _saved(self, best: Trial) -> Path:
+        """The best program's file."""
+        folder = self.folder / "programs"
+        private_folder(folder)
+        route = self.arm.route if self.arm.route == "direct" else f"translated-{self.arm.english}"
+        path = folder / f"{plain_name(self.arm.model)}-{route}.json"
+        save_program(best.candidate.program, path)
+        return path
+
+    def _warnings(self, usable: Eligible, without_text: int) -> list[str]:
+        found = [
+            f"{count} transcripts of the pool cannot be demos: {reason}." for reason, count in usable.left_out.items()
+        ]
+        if usable.without_positive:
+            found.append(f"No transcript of the pool has {', '.join(usable.without_positive)}: no demo can show it.")
+        if without_text:
+            found.append(
+                f"{without_text} transcripts of dev have no text on this route and are left out of the choice."
+            )
+        for warning in found:
+            self.say(f"warning: {warning}")
+        return found

@@ -1,0 +1,109 @@
+"""What is to be optimized: the options of `balin optimize`, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..data.transcripts import Dataset
+from ..engines.opening import EngineSettings
+from ..errors import InputError
+from ..eval.arm import ArmSettings
+from ..eval.job import Job
+from ..programs.pipeline import English, Route
+from ..signatures.features import FeatureSet
+from .metric import MetricName
+from .strategies import STRATEGIES
+
+DEFAULT_STRATEGIES = ("random", "bootstrap", "coverage")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is optimized, on what, and where the result goes.
+
+    Attributes:
+        dataset: The data, with the parts pool and dev (or `split` or `split_seed` to make them).
+        feature_set: The questions.
+        models: Model names.
+        routes: `direct` and `translated`.
+        english: Where the translated route's text comes from.
+        translator: The translator's model; by default each model translates for itself.
+        strategies: Names of strategies; the baselines are added.
+        format: The answer format of all programs but the study's.
+        language: The language of the prompts.
+        demos: Most demos in a prompt.
+        candidates: Most candidates of one strategy.
+        limit: Compare candidates on about so many transcripts of dev, with labels and groups as in all; None takes all.
+        objective: What is maximised, as a mean over features.
+        seed: Of all draws.
+        engines: How engines are opened.
+        out: The folder of runs.
+        split: A split file.
+        split_seed: Split the data with this seed.
+        accept_model_change: Do not refuse a changed model digest.
+        command: The command line.
+    """
+
+    dataset: Dataset
+    feature_set: FeatureSet
+    models: tuple[str, ...]
+    routes: tuple[Route, ...] = ("direct",)
+    english: English = "model"
+    translator: str | None = None
+    strategies: tuple[str, ...] = DEFAULT_STRATEGIES
+    format: str = "probe"
+    language: str = "en"
+    demos: int = 8
+    candidates: int = 4
+    limit: int | None = 48
+    objective: MetricName = "mcc"
+    seed: int = 0
+    engines: EngineSettings = field(default_factory=EngineSettings)
+    out: Path = Path("runs")
+    split: Path | None = None
+    split_seed: int | None = None
+    accept_model_change: bool = False
+    command: tuple[str, ...] = ()
+
+    def arm(self, model: str, route: Route, program: str = "zero-shot") -> ArmSettings:
+        """The arm of one model and route."""
+        translated = route == "translated"
+        return ArmSettings(
+            model=model,
+            program=program,
+            route=route,
+            english=self.english if translated else "model",
+            translator=self.translator if translated else None,
+        )
+
+    def job(self, arm: ArmSettings) -> Job:
+        """The evaluation of an arm on all of dev."""
+        return Job(
+            arm=arm,
+            dataset=self.dataset,
+            feature_set=self.feature_set,
+            engines=self.engines,
+            out=self.out,
+            part="dev",
+            split=self.split,
+            split_seed=self.split_seed,
+            accept_model_change=self.accept_model_change,
+            command=self.command,
+        )
+
+    def check(self) -> None:
+        """Refuse what is unknown or would have no effect.
+
+        Raises:
+            InputError: The message names the option.
+        """
+        unknown = [s for s in self.strategies if s not in STRATEGIES]
+        if unknown:
+            raise InputError(f"there is no strategy {unknown[0]!r}; there are: {', '.join(STRATEGIES)}")
+        if "translated" not in self.routes and (self.translator or self.english == "given"):
+            option = "--translator" if self.translator else "--english given"
+            raise InputError(f"{option} goes with --route translated; the direct route reads the source text")
+        for model in self.models:
+            for route in self.routes:
+                self.arm(model, route).check()
