@@ -2,8 +2,8 @@
 
 options.py    options that commands share
 console.py    what a person sees: notes, progress, errors, the last line of JSON
-doctor.py · models.py · data.py · translate.py · evaluate.py · optimize.py · compare.py · report.py · export.py ·
-extract.py · demo.py    the commands
+doctor.py · models.py · data.py · translate.py · evaluate.py · optimize.py · compare.py · errors.py ·
+baselines.py · report.py · export.py · extract.py · demo.py    the commands
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _COMMANDS = {
     "evaluate": "Answer every feature for a part of a data file, and score the answers.",
     "optimize": "Choose the demos of the prompt for each model and route.",
     "compare": "Compare runs: differences with intervals and p-values, and the translation effect.",
+    "errors": "Show where runs err, and have the answers that all of them get wrong judged.",
+    "baselines": "Score programs that need no language model: what a model must beat.",
     "export": "Write a run as a bundle that runs anywhere.",
     "extract": "Answer every feature for each transcript of a file, with a bundle.",
     "report": "Show a run's tables again; no model is asked.",

@@ -107,20 +107,19 @@ def _parquet(path: Path, names: Sequence[str], rows: Sequence[Cells]) -> None:
 def _xlsx(path: Path, names: Sequence[str], rows: Sequence[Cells]) -> None:
     from openpyxl import Workbook  # type: ignore[import-untyped]
     from openpyxl.cell import WriteOnlyCell  # type: ignore[import-untyped]
-    from openpyxl.utils.exceptions import IllegalCharacterError  # type: ignore[import-untyped]
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE  # type: ignore[import-untyped]
 
     if len(rows) >= _SHEET_ROWS:
         raise InputError(f"{len(rows)} rows are too many for a sheet of .xlsx; use .csv or .parquet")
+    # Before the sheet is begun: a half-written one complains when it is thrown away.
+    for number, (identifier, *_) in enumerate(rows, start=1):
+        if len(identifier) > _CELL or ILLEGAL_CHARACTERS_RE.search(identifier):
+            raise InputError(f"the id of transcript {number} cannot stand in a cell of .xlsx; use .csv or .parquet")
     workbook = Workbook(write_only=True)
     sheet = workbook.create_sheet("answers")
     sheet.append(list(names))
-    for number, (identifier, *cells) in enumerate(rows, start=1):
-        try:
-            cell = WriteOnlyCell(sheet, identifier)
-        except IllegalCharacterError:
-            cell = None
-        if cell is None or len(identifier) > _CELL:
-            raise InputError(f"the id of transcript {number} cannot stand in a cell of .xlsx; use .csv or .parquet")
+    for identifier, *cells in rows:
+        cell = WriteOnlyCell(sheet, identifier)
         # An id that begins with "=" is a text and no formula.
         cell.data_type = "s"
         sheet.append([cell, *cells])

@@ -9,6 +9,10 @@ tables.py           scores as grids: by feature, summary, arms beside the study'
 agreement.py        how far two readings of the same labels agree
 paired.py           two arms on the same transcripts: differences, the swap test, Holm, McNemar
 comparability.py · comparison.py · comparison_tables.py · latex.py    runs side by side
+error_profile.py · error_tables.py · run_data.py    where runs err: by phenomenon, length, register and route
+review.py · correction.py    the review sheet, and the labels that come back
+translation_quality.py · translation_tables.py · copying.py    chrF, checks without reference, text copied from demos
+baselines.py · learning_curve.py · baseline_runs.py    programs without a language model, as runs
 shown.py            what a report shows of one run or several
 figures.py · drawing.py · curves.py · mark_rows.py · probability_figures.py · difference_figures.py    the figures
 disagreements.py    on which transcripts the arms differ

@@ -55,8 +55,12 @@ def write_corrected(
     if to.suffix.casefold() != ending:
         raise InputError(f"{to}: {data} is a {ending} file, so the corrected one must end in {ending} too")
     if to.exists() or listed.exists():
-        raise InputError(f"{to}: it or {listed.name} is there already and is not replaced; choose another name for --to")
-    table = read_table(content, ending, data, lambda columns: sum(_feature_of(c, feature_set) is not None for c in columns))
+        raise InputError(
+            f"{to}: it or {listed.name} is there already and is not replaced; choose another name for --to"
+        )
+    table = read_table(
+        content, ending, data, lambda columns: sum(_feature_of(c, feature_set) is not None for c in columns)
+    )
     changed = [c for c in corrections if c.after != c.before]
     changes = _changes(table, dataset, feature_set, changed)
     made = _WRITERS[ending](content, table, changes)
@@ -120,12 +124,13 @@ def _csv(content: bytes, table: Table, changes: Sequence[_Change]) -> bytes:
     for delimiter in DELIMITERS:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
         header = next(row for row in rows if any(cell.strip() for cell in row))
-        if len(header) == len(table.columns):
+        if tuple(cell.strip() or f"column {n}" for n, cell in enumerate(header, start=1)) == table.columns:
             break
     for change in changes:
         rows[change.row - 1][change.place] = as_text(change.value) or ""
     made = io.StringIO(newline="")
-    ending = "\r\n" if "\r\n" in text else "\n"
+    # A writer of "\r\n" also quotes a text with a "\r" alone in it.
+    ending = "\r\n" if "\r" in text else "\n"
     csv.writer(made, delimiter=delimiter, lineterminator=ending).writerows(rows)
     return (mark + made.getvalue()).encode("utf-8")
 
@@ -144,7 +149,7 @@ def _jsonl(content: bytes, table: Table, changes: Sequence[_Change]) -> bytes:
 
 
 def _xlsx(content: bytes, table: Table, changes: Sequence[_Change]) -> bytes:
-    import openpyxl
+    import openpyxl  # type: ignore[import-untyped]
 
     book = openpyxl.load_workbook(io.BytesIO(content))
     for change in changes:
@@ -188,7 +193,10 @@ def _check(
     for c in corrections:
         wanted[c.id][c.feature] = c.after
     if _content(again, {t.id: t.labels for t in again}) != _content(dataset, wanted):
-        raise CheckFailed(f"{to}: the corrected file would not read back as it should, so it was not written; please report it")
+        raise CheckFailed(
+            f"{to}: the corrected file would not read back as it should, so it was not written. In a workbook, formulas do "
+            "that: save it with values only, or as CSV"
+        )
 
 
 def _content(dataset: Dataset, labels: Mapping[str, Mapping[str, bool | None]]) -> list[tuple[object, ...]]:

@@ -91,6 +91,12 @@ class Drawing:
     table: Grid
     figure: Figure
 
+    def __post_init__(self) -> None:
+        """Let everything find its place once, so that each writing of the figure is the same."""
+        with style():
+            self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")
+
     def inline(self) -> str:
         """The SVG element for an HTML page: no fixed size, ids of its own, the page's colours and font."""
         text = self._svg(self.figure, transparent=True)

@@ -10,9 +10,7 @@ from .shown import Selection
 
 SHOWN = 15  # pairs of feature and phenomenon that the terminal lists
 _TITLES = {PHENOMENON: "phenomenon", OF_REGISTER: "register", LENGTH: "length of the text"}
-_NOTE = (
-    "FN: false negatives of the gold positives; FP: false positives of the gold negatives. A missing answer counts as False."
-)
+_NOTE = "FN: false negatives of the gold positives; FP: false positives of the gold negatives. A missing answer counts as False."
 
 
 def error_grids(selection: Selection, profile: Sequence[GroupErrors], *, wide: bool = False) -> list[Grid]:
@@ -67,7 +65,9 @@ def _pair_grid(selection: Selection, kind: str, items: Sequence[GroupErrors], wi
     found = [(sum(c[name].errors for c in item.arms), item, name) for item, name in pairs]
     chosen = sorted((f for f in found if f[0]), key=lambda f: -f[0])
     shown = chosen if wide else chosen[:SHOWN]
-    rows = tuple((selection.label(name), item.group.name, *_cells([c[name] for c in item.arms])) for _, item, name in shown)
+    rows = tuple(
+        (selection.label(name), item.group.name, *_cells([c[name] for c in item.arms])) for _, item, name in shown
+    )
     left = len(chosen) - len(shown)
     return Grid(
         title=f"Errors by feature and {_TITLES[kind]}, the most first",
@@ -83,9 +83,7 @@ def _columns(selection: Selection) -> tuple[str, ...]:
 
 
 def _cells(counts: Sequence[ErrorCount]) -> list[str]:
-    return [
-        cell for c in counts for cell in (_of(c.fn, c.positives), _of(c.fp, c.negatives))
-    ]
+    return [cell for c in counts for cell in (_of(c.fn, c.positives), _of(c.fp, c.negatives))]
 
 
 def _of(errors: int, n: int) -> str:
@@ -94,5 +92,3 @@ def _of(errors: int, n: int) -> str:
 
 def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.0f} %" if whole else UNDEFINED
-
-

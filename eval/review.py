@@ -163,7 +163,9 @@ def _correction(row: int, values: Mapping[str, str], dataset: Dataset) -> Correc
     after, gold = _label(values, CORRECT), _label(values, GOLD)
     transcript = dataset.by_id.get(values[ID])
     if transcript is None:
-        raise ValueError(f"the id {values[ID][:_LONGEST]!r} is not in {dataset.name} (a spreadsheet may have changed it)")
+        raise ValueError(
+            f"the id {values[ID][:_LONGEST]!r} is not in {dataset.name} (a spreadsheet may have changed it)"
+        )
     if values[FEATURE] not in dataset.labelled:
         raise ValueError(f"{dataset.name} has no column for the feature {values[FEATURE][:_LONGEST]!r}")
     before = transcript.labels[values[FEATURE]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -59,7 +58,9 @@ def read_run_data(runs: Sequence[Run], feature_set: FeatureSet, *, data: str | N
         if item["sha256"] != described["sha256"]:
             raise RunError(f"runs {first} and {run} read different data files; look at their errors one by one")
         if asked != feature_set.id:
-            raise InputError(f"run {run} was asked the feature set {asked}, and this is {feature_set.id}; use --features")
+            raise InputError(
+                f"run {run} was asked the feature set {asked}, and this is {feature_set.id}; use --features"
+            )
     place = data or str(described["name"])
     dataset = read_data_file(place, feature_set)
     if dataset.sha256 != described["sha256"]:
@@ -67,5 +68,4 @@ def read_run_data(runs: Sequence[Run], feature_set: FeatureSet, *, data: str | N
             f"{place}: is not the file that run {first} read: its sha256 begins with {dataset.sha256[:12]}, the run's with "
             f"{described['sha256'][:12]}; give the file as it was (--data FILE), or evaluate again on this one"
         )
-    # Parts may come from a split file; errors are looked at by transcript and need none.
-    return replace(dataset, rejects=())
+    return dataset

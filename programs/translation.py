@@ -18,7 +18,7 @@ ROOM = 64
 
 # What an assistant says of itself; a caller says "I cannot sleep" and "I am unable to walk".
 _REFUSAL = re.compile(
-    r"\bas an ai\b|\b(?:can(?:not|['’]t)|(?:am|['’]m) unable to|am not able to) (?:help|assist|translate|provide|fulfil|comply)",
+    r"\bas an ai\b|\bsorry,? (?:but )?i can(?:not|['’]t)\b|\b(?:can(?:not|['’]t)|(?:am|['’]m) unable to|am not able to) (?:help|assist|translate|provide|fulfil|comply)",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d+")

@@ -38,6 +38,8 @@ HEAVY = (
     "openpyxl",
     "xllamacpp",
     "ollama",
+    "matplotlib",
+    "sacrebleu",
 )
 LONGEST_FILE = 500
 LONGEST_FUNCTION = 60

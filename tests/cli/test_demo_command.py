@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from balin.errors import IncompleteAnswer
 from balin.eval.recorded import recorded_results
 from balin.eval.runs import read_run
 
@@ -32,6 +33,20 @@ def test_the_demo_shows_writes_and_says_what_is_next(balin, engine, tmp_path):
     assert (again.code, engine.requests) == (0, asked)
     assert "from the store" in again.out
     assert "An illustration on 3 transcripts" in again.out
+
+
+def test_a_call_that_fails_is_shown_and_fails_no_demo(balin, engine):
+    def one_fails(number):
+        if number > 20 and not failed:
+            failed.append(number)
+            raise IncompleteAnswer("cut")
+
+    failed = []
+    engine.before = one_fails
+    found = balin("demo", "--limit", 3, "--model", "smollm2:135m", "--json")
+    assert failed
+    assert found.code == 0, found.err
+    assert "failed calls: incomplete_answer 1" in found.err
 
 
 def test_the_recorded_results_are_there_and_are_those_of_the_demos_arms():

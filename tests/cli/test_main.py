@@ -53,6 +53,8 @@ def test_all_the_commands_are_there():
         ("evaluate",),
         ("optimize",),
         ("compare",),
+        ("errors",),
+        ("baselines",),
         ("export",),
         ("extract",),
         ("report",),

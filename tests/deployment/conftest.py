@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,12 +30,31 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> WordEngine:
     return made
 
 
+@pytest.fixture(scope="session")
+def runs_made(tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
+    """`runs_made(format="json", …)`: a run on four invented calls; equal settings are run once a session."""
+    known: dict[str, Path] = {}
+
+    def made(**fields: Any) -> Path:
+        key = repr(sorted(fields.items()))
+        if key not in known:
+            folder = tmp_path_factory.mktemp("made")
+            known[key] = run_evaluation(job(folder, calls_file(folder), **fields)).folder
+        return known[key]
+
+    return made
+
+
 @pytest.fixture
-def make_run(engine: WordEngine, tmp_path: Path) -> MakeRun:
-    """`make_run(format="json", …)`: the folder of a run on four invented calls, without demos unless told otherwise."""
+def make_run(engine: WordEngine, tmp_path: Path, runs_made: MakeRun) -> MakeRun:
+    """`make_run(format="json", …)`: a copy of such a run with its store, or a run on other data; the test may change it."""
 
     def make(data: Any = None, **fields: Any) -> Path:
-        return run_evaluation(job(tmp_path, data or calls_file(tmp_path), **fields)).folder
+        if data is not None:
+            return run_evaluation(job(tmp_path, data, **fields)).folder
+        kept = runs_made(**fields)
+        shutil.copytree(kept.parent, tmp_path / "runs", dirs_exist_ok=True)
+        return tmp_path / "runs" / kept.name
 
     return make
 

@@ -176,9 +176,12 @@ class TestTheModel:
         from balin.engines.opening import EngineSettings
 
         engine, opened = fresh(), []
-        monkeypatch.setattr(
-            module, "open_engine", lambda model, settings, say: opened.append((model, settings)) or engine
-        )
+
+        def open_engine(model, settings, say):
+            opened.append((model, settings))
+            return engine
+
+        monkeypatch.setattr(module, "open_engine", open_engine)
         run_batch(batch(bundle, data, tmp_path))
         run_batch(batch(bundle, data, tmp_path, engines=EngineSettings(choice="ollama", num_ctx=8192)))
         assert [(m, s.choice, s.num_ctx) for m, s in opened] == [

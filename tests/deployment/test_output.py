@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import stat
+from typing import Any
 
-import openpyxl
+import openpyxl  # type: ignore[import-untyped]
 import pandas as pd
 import pytest
 
@@ -21,7 +22,7 @@ ROWS = [
     ('a,"b"\nس', {"pain": Answer.of(False), "fever": Answer.of(True)}),
 ]
 NAMES = ["id", "pain", "pain_state", "pain_p", "fever", "fever_state", "fever_p"]
-EXPECTED = [
+EXPECTED: list[list[Any]] = [
     ["001", True, "true", 0.987654, False, "false", 0.25],
     ["=1+1", None, "missing", None, None, "error", None],
     ['a,"b"\nس', False, "false", None, True, "true", None],
@@ -45,9 +46,9 @@ def test_what_was_answered_is_read_back(written):
         shown = {True: "true", False: "false", None: ""}
         assert rows == [[shown.get(c, str(c)) if not isinstance(c, float) else str(c) for c in row] for row in EXPECTED]
     elif kind == ".jsonl":
-        rows = [json.loads(line) for line in written.read_text(encoding="utf-8").splitlines()]
-        assert [list(row) for row in rows] == [NAMES] * 3
-        assert [list(row.values()) for row in rows] == EXPECTED
+        objects = [json.loads(line) for line in written.read_text(encoding="utf-8").splitlines()]
+        assert [list(o) for o in objects] == [NAMES] * 3
+        assert [list(o.values()) for o in objects] == EXPECTED
     elif kind == ".xlsx":
         sheet = openpyxl.load_workbook(written)["answers"]
         names, *rows = [list(row) for row in sheet.iter_rows(values_only=True)]

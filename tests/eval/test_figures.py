@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, matthews_corrcoef
 
@@ -44,9 +45,10 @@ def test_reliability_is_scikit_learns():
     assert [b.true for b in found.bins] == pytest.approx(list(true))
     assert [b.said for b in found.bins] == pytest.approx(list(said))
     assert found.brier == pytest.approx(brier_score_loss(gold, p))
-    assert sum(b.n for b in found.bins) == p.size
+    assert np.sum([b.n for b in found.bins]) == p.size
 
 
+@settings(max_examples=20)
 @given(seed=st.integers(0, 50), step=st.integers(0, 100))
 def test_a_threshold_is_scored_as_scikit_learn_scores_its_answers(seed, step):
     table = invented_table(30, seed=seed, probabilities=True)
@@ -70,7 +72,7 @@ def test_all_figures_of_several_arms():
     drawn = named(draw_all(comparison.selection, study_results(), comparison))
     assert set(drawn) == STUDY_FIVE | {"differences", "translation", "reliability", "thresholds", "cost"}
     for drawing in drawn.values():
-        assert all((drawing.title, drawing.caption, drawing.alt))
+        assert "" not in (drawing.title, drawing.caption, drawing.alt)
         assert drawing.table.rows
         assert all(len(row) == len(drawing.table.columns) for row in drawing.table.rows)
     mcc = comparison.arms[1].scores.features["pain"].values["mcc"]
@@ -177,6 +179,7 @@ def test_names_of_any_letters_are_drawn_as_they_are():
     assert "درد $x^2$ &lt;b&gt; 3" in svg
 
 
+@settings(max_examples=20)
 @given(
     st.lists(st.tuples(st.floats(0.9, 1), st.floats(0.9, 1)), min_size=1, max_size=13),
 )
@@ -187,7 +190,8 @@ def test_numbers_do_not_cover_each_other(points):
     ax.set_ylim(0, 1.03)
     place_numbers(ax, list(enumerate(points, 1)))
     figure.draw_without_rendering()
-    boxes = [text.get_window_extent() for text in ax.texts]
+    # An annotation's own extent would hold its line as well.
+    boxes = [Text.get_window_extent(text) for text in ax.texts]
     assert len(boxes) == len(points)
     centres = [((b.x0 + b.x1) / 2, (b.y0 + b.y1) / 2) for b in boxes]
     for i, one in enumerate(centres):

@@ -24,6 +24,7 @@ from invented_arms import (  # type: ignore[import-not-found]
 )
 
 from balin.errors import InputError
+from balin.eval import page as page_module
 from balin.eval.disagreements import disagreements
 from balin.eval.metrics import AnswerTable
 from balin.eval.page import headline, published_for, render_page
@@ -225,20 +226,58 @@ def test_the_largest_page_is_small_enough():
     comparison = invented_comparison(5, 1221, resamples=20, permutations=5)
     assert len(render_page(comparison.selection, comparison).encode()) < 3_000_000
     many = invented_selection(1, 10_000, resamples=5)
-    assert len(render_page(many).encode()) < 3_000_000
+    assert len(render_page(many, drawings=[]).encode()) < 3_000_000
+
+
+# What a reader would do with the keyboard: a press of a focused button is a click of it.
+PROBE = """
+const first = (id) => document.querySelector(`#${id} tbody th`).textContent;
+const button = document.querySelectorAll("#by-feature thead button")[2];
+button.focus(); document.activeElement.click();
+const up = [first("by-feature"), button.closest("th").getAttribute("aria-sort")];
+document.activeElement.click();
+const down = [first("by-feature"), button.closest("th").getAttribute("aria-sort")];
+const box = document.querySelector("[data-filters=by-feature]");
+box.value = "pain"; box.dispatchEvent(new Event("input"));
+const kept = [...document.querySelectorAll("#by-feature tbody tr")].filter((row) => !row.hidden).length;
+document.getElementById("on").click();
+const told = document.getElementById("found").textContent;
+const kind = document.getElementById("pick-kind");
+kind.value = "missing"; kind.dispatchEvent(new Event("input"));
+const wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
+document.body.append(Object.assign(document.createElement("pre"), { id: "probe", textContent:
+  JSON.stringify({ up, down, kept, told, missing: document.getElementById("found").textContent, wide }) }));
+"""
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")
-def test_a_browser_runs_the_pages_own_script(comparison, page, tmp_path):
+@pytest.mark.parametrize("width", [500, 1280])
+def test_a_browser_sorts_filters_and_leafs(comparison, tmp_path, monkeypatch, width):
+    own = page_module._resource
+    monkeypatch.setattr(page_module, "_resource", lambda name: own(name) + (PROBE if name == "page.js" else ""))
     file = tmp_path / "report.html"
-    file.write_text(page, encoding="utf-8")
+    file.write_text(render_page(comparison.selection, comparison), encoding="utf-8")
     command = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
     done = subprocess.run(
-        [*command, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=60, check=True
+        [*command, f"--window-size={width},900", "--dump-dom", file.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
     )
-    shown = done.stdout
-    assert '<div id="browser">' in shown
-    total = disagreements(comparison.selection).total
-    assert f"1 to 50 of {total}" in shown
-    assert '<p class="filter">' in shown
-    assert '<p class="filter" hidden' not in shown
+    found = json.loads(re.search(r'<pre id="probe">(.*?)</pre>', done.stdout)[1])
+    scores = comparison.arms[0].scores.features
+    known = {
+        comparison.selection.label(n): item.values["mcc"]
+        for n, item in scores.items()
+        if item.values["mcc"] is not None
+    }
+    assert found["up"][1] == "ascending"
+    assert round(known[found["up"][0]], 2) == round(min(known.values()), 2)
+    assert found["down"][1] == "descending"
+    assert round(known[found["down"][0]], 2) == round(max(known.values()), 2)
+    assert found["kept"] == 1
+    rows = disagreements(comparison.selection).rows
+    assert found["told"] == f"51 to 100 of {len(rows)}"
+    assert found["missing"].endswith(f" of {sum('M' in said for *_, said in rows)}")
+    assert not found["wide"]
