@@ -2,7 +2,7 @@
 
 options.py    options that commands share
 console.py    what a person sees: notes, progress, errors, the last line of JSON
-doctor.py · models.py · data.py · translate.py · evaluate.py · optimize.py · compare.py · errors.py ·
+doctor.py · models.py · data.py · translate.py · evaluate.py · optimize.py · search.py · compare.py · errors.py ·
 baselines.py · report.py · export.py · extract.py · demo.py    the commands
 """
 
@@ -26,6 +26,7 @@ _COMMANDS = {
     "translate": "Translate a data file's transcripts and check the translations.",
     "evaluate": "Answer every feature for a part of a data file, and score the answers.",
     "optimize": "Choose the demos of the prompt for each model and route.",
+    "search": "Search models, routes, prompts, formats, demos and thresholds together.",
     "compare": "Compare runs: differences with intervals and p-values, and the translation effect.",
     "errors": "Show where runs err, and have the answers that all of them get wrong judged.",
     "baselines": "Score programs that need no language model: what a model must beat.",

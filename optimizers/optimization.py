@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..data.files import plain_name, private_folder, write_private
+from ..data.files import plain_name, write_private
 from ..data.store import canonical, key_of
 from ..data.transcripts import Dataset
-from ..errors import InputError, RunError
 from ..eval.arm import Advance
 from ..eval.grids import escape
-from ..eval.job import split_data
 from .ground import Ground, Result, title
 from .plan import Plan
 
@@ -61,14 +59,7 @@ def optimize(
         EngineUnavailable: No model to ask; what was answered is in the store.
     """
     plan.check()
-    private_folder(plan.out)
-    dataset, _ = split_data(plan.job(plan.arm(plan.models[0], plan.routes[0])))
-    lacking = [part for part in ("pool", "dev") if part not in dataset.parts]
-    if lacking:
-        raise InputError(
-            f"{dataset.name}: no transcript is in the part {lacking[0]!r}; optimizing takes demos from pool and scores on "
-            "dev: make a split (--split-seed, or `balin data split`)"
-        )
+    dataset = plan.divided()
     folder = _folder(plan, dataset)
     results = []
     for model in plan.models:
@@ -92,11 +83,7 @@ def optimize(
 
 
 def _folder(plan: Plan, dataset: Dataset) -> Path:
-    """The optimization's folder: equal for equal settings, so that the same command writes the same one.
-
-    Raises:
-        RunError: Something else stands in its place.
-    """
+    """The optimization's folder: equal for equal settings, so that the same command writes the same one."""
     told = key_of(
         models=list(plan.models),
         routes=list(plan.routes),
@@ -111,11 +98,7 @@ def _folder(plan: Plan, dataset: Dataset) -> Path:
         data=dataset.sha256,
         parts={t.id: t.part for t in dataset},
     )
-    folder = plan.out / f"optimize-{plain_name(Path(dataset.name).stem)}-{told[:8]}"
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder}: is no folder; move it away or choose another --out")
-    private_folder(folder)
-    return folder
+    return plan.folder(f"optimize-{plain_name(Path(dataset.name).stem)}-{told[:8]}")
 
 
 def _report(plan: Plan, results: Sequence[Result]) -> str:

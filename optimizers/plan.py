@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..data.files import private_folder
 from ..data.transcripts import Dataset
 from ..engines.opening import EngineSettings
-from ..errors import InputError
+from ..errors import InputError, RunError
 from ..eval.arm import ArmSettings
-from ..eval.job import Job
+from ..eval.job import Job, split_data
 from ..programs.pipeline import English, Route
 from ..signatures.features import FeatureSet
 from .metric import MetricName
@@ -91,6 +92,34 @@ class Plan:
             accept_model_change=self.accept_model_change,
             command=self.command,
         )
+
+    def divided(self) -> Dataset:
+        """The data with its parts; the folder of runs is made where it is missing.
+
+        Raises:
+            InputError: There is no pool or no dev.
+        """
+        private_folder(self.out)
+        dataset, _ = split_data(self.job(self.arm(self.models[0], self.routes[0])))
+        lacking = [part for part in ("pool", "dev") if part not in dataset.parts]
+        if lacking:
+            raise InputError(
+                f"{dataset.name}: no transcript is in the part {lacking[0]!r}; demos come from pool and programs are scored "
+                "on dev: make a split (--split-seed, or `balin data split`)"
+            )
+        return dataset
+
+    def folder(self, name: str) -> Path:
+        """A folder of that name among the runs, made where it is missing.
+
+        Raises:
+            RunError: Something else stands in its place.
+        """
+        folder = self.out / name
+        if folder.exists() and not folder.is_dir():
+            raise RunError(f"{folder}: is no folder; move it away or choose another --out")
+        private_folder(folder)
+        return folder
 
     def check(self) -> None:
         """Refuse what is unknown or would have no effect.

@@ -52,6 +52,7 @@ def test_all_the_commands_are_there():
         ("translate",),
         ("evaluate",),
         ("optimize",),
+        ("search",),
         ("compare",),
         ("errors",),
         ("baselines",),

@@ -1,0 +1,186 @@
+"""Where the configurations of a search are asked: one model and route open at a time, opened when a trial needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from ..data.store import key_of
+from ..data.transcripts import Dataset, Transcript
+from ..eval.arm import Advance, ArmSettings
+from ..programs.builtin import BUILT_IN
+from ..programs.extractor import Extractor
+from ..programs.pipeline import Extraction
+from .bench import Bench
+from .budget import Meter
+from .ground import Ground
+from .plan import Plan
+from .proposals import Proposer
+from .room import Rates, Room, measured_rates
+from .space import OWN, Choices
+from .strategies import STRATEGIES, Candidate, Eligible, Setting, eligible, study, zero_shot
+
+# So many answers of zero-shot tell how many tokens a character has.
+_MEASURED = 8
+
+
+@dataclass
+class Place:
+    """One model and route, open.
+
+    Attributes:
+        name: Of model, route and translator.
+        plan: What is wanted.
+        bench: Asks.
+        order: The transcripts that trials are scored on.
+        texts: Id to the text that the route reads, of pool and dev.
+        usable: The pool's transcripts that may become demos.
+        meter: Told every answer that is needed.
+    """
+
+    name: str
+    plan: Plan
+    bench: Bench
+    order: Sequence[Transcript]
+    texts: dict[str, str]
+    usable: Eligible
+    meter: Meter
+    _rates: dict[tuple[str, str], Rates] = field(default_factory=dict)
+
+    def answers(self, program: Extractor, transcripts: Sequence[Transcript], phase: str) -> list[Extraction]:
+        """Answers of a program, stored or asked for now.
+
+        Raises:
+            EngineUnavailable: What was answered is in the store.
+        """
+        found = self.bench.answers(program, transcripts, phase)
+        asked = program.asking_hash()
+        for transcript, made in zip(transcripts, found, strict=True):
+            if made.failure is None:
+                short = key_of(place=self.name, asked=asked, id=transcript.id)[:16]
+                self.meter.add(short, made.telemetry.requests, made.telemetry.generated_tokens)
+        return found
+
+    def candidate(self, chosen: Choices) -> Candidate | None:
+        """The program of a configuration; None where its strategy makes none."""
+        draw, name = int(chosen.get("draw", 0)), str(chosen["strategy"])
+        setting = self._setting(chosen)
+        if name == study.NAME:
+            return next(study.candidates(replace(setting, seed=setting.seed + draw)), None)
+        made = STRATEGIES[name](replace(setting, candidates=draw + 1))
+        return next(islice(made, draw, None), None)
+
+    def _setting(self, chosen: Choices) -> Setting:
+        language = str(chosen["language"])
+        answer_format = str(chosen.get("format", BUILT_IN["study"].build(self.plan.feature_set, language).format))
+
+        def build() -> Extractor:
+            program = BUILT_IN["few-shot"].build(self.plan.feature_set, language)
+            program.set_format(answer_format)
+            return program
+
+        demos = 0 if chosen["strategy"] == zero_shot.NAME else int(chosen.get("demos", 0))
+        needed = chosen["strategy"] != zero_shot.NAME
+        longest = max(self.texts.values(), key=len)
+        return Setting(
+            build=build,
+            study=lambda: BUILT_IN["study"].build(self.plan.feature_set, language),
+            pool=self.usable.pool,
+            texts=self.texts,
+            answers=lambda asked, transcripts: self.answers(asked, transcripts, "the pool"),
+            score=lambda asked, phase: self.bench.score(asked, self.order, phase).value,
+            proposer=Proposer(self.bench.engine, self.bench.store),
+            room=Room(
+                num_ctx=self.bench.engine.identity.num_ctx,
+                rates=self._measured(build, language, answer_format) if needed else Rates(0.0, 0.0),
+                longest=longest,
+            ),
+            demos=demos,
+            candidates=1,
+            seed=self.plan.seed,
+        )
+
+    def _measured(self, build: Callable[[], Extractor], language: str, answer_format: str) -> Rates:
+        """Tokens of a character, from a few answers of the program without demos."""
+        known = self._rates.get((language, answer_format))
+        if known is None:
+            program = build()
+            sample = [t for t in self.order if t.id in self.texts][:_MEASURED]
+            answered = self.answers(program, sample, "measuring tokens")
+            costs = [
+                (self.texts[t.id], e.telemetry) for t, e in zip(sample, answered, strict=True) if e.failure is None
+            ]
+            known = self._rates[language, answer_format] = measured_rates(program, costs)
+        return known
+
+
+@dataclass
+class Places:
+    """Opens places, and closes the last one before the next.
+
+    Attributes:
+        plan: What is wanted.
+        dataset: The data with their parts.
+        order: The transcripts that trials are scored on.
+        folder: The search's.
+        meter: Told every answer that is needed.
+        say: Told in a sentence what a user should know.
+        advance: Told (phase, done, of).
+    """
+
+    plan: Plan
+    dataset: Dataset
+    order: Sequence[Transcript]
+    folder: Path
+    meter: Meter
+    say: Callable[[str], None]
+    advance: Advance
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _open: Place | None = None
+
+    def arm(self, chosen: Choices, program: str = "zero-shot") -> ArmSettings:
+        """The arm of a configuration."""
+        translator = chosen.get("translator", OWN)
+        return ArmSettings(
+            model=str(chosen["model"]),
+            program=program,
+            route="direct" if chosen["route"] == "direct" else "translated",
+            english="model" if chosen["route"] == "direct" else self.plan.english,
+            translator=None if translator == OWN else str(translator),
+        )
+
+    def at(self, chosen: Choices) -> Place:
+        """The place of a configuration, open.
+
+        Raises:
+            EngineUnavailable: No engine has the model.
+            InputError: No transcript of the pool can be a demo.
+        """
+        arm = self.arm(chosen)
+        name = key_of(model=arm.model, route=arm.route, english=arm.english, translator=arm.translator_model)
+        if self._open is None or self._open.name != name:
+            self.close()
+            self._open = self._place(name, arm)
+        place = self._open
+        for identifier, made in place.bench.translations.items():
+            if made.failure is None:
+                short = key_of(translator=arm.translator_model, id=identifier)[:16]
+                self.meter.add(short, made.telemetry.requests, made.telemetry.generated_tokens)
+        return place
+
+    def close(self) -> None:
+        """Close the engine that is open."""
+        self._open = None
+        self._stack.close()
+
+    def _place(self, name: str, arm: ArmSettings) -> Place:
+        ground = Ground(self.plan, arm, self.dataset, self.folder, self.say, self.advance)
+        bench = self._stack.enter_context(ground.bench())
+        asked = [*self.dataset.part("pool"), *self.dataset.part("dev")]
+        texts = {t.id: text for t in asked if (text := bench.text(t)) is not None}
+        others = [t for t in self.dataset if t.part in ("dev", "test")]
+        usable = eligible(self.dataset.part("pool").transcripts, others, texts, self.plan.feature_set)
+        return Place(name, self.plan, bench, self.order, texts, usable, self.meter)

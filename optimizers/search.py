@@ -1,0 +1,257 @@
+"""The work behind `balin search`: an Optuna study over configurations, the best re-scored on all of dev and left as a run.
+
+Every answer is stored the moment it exists, and every trial in the study: the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from ..data.transcripts import Transcript
+from ..eval.metrics import AnswerTable
+from .budget import Budget, Halt, Halted, Meter
+from .examination import Examiner, Unscored, check_failures, decided, pack, unpack
+from .metric import MetricName
+from .pruning import first_rows, hopeless
+from .space import Space, Value, describe, key
+from .study import (
+    DROPPED,
+    PRUNED,
+    REPEAT,
+    SCORED,
+    UNSCORED,
+    Keeper,
+    outcome,
+    paid_for,
+    place_of,
+    quietly,
+    result,
+    spent,
+    tried,
+)
+
+# After so many draws in a row that were tried before, one that was not is taken at random.
+REPEATS = 3
+
+
+class _Elsewhere(Exception):
+    """Another worker has this configuration, or the budget is taken up; the trial is dropped and counts for nothing."""
+
+
+@dataclass
+class Search:
+    """A study at work, in one worker.
+
+    Attributes:
+        keeper: Of the study.
+        space: What is searched.
+        examiner: Gives answers.
+        ends: How many transcripts there are at each look; the last is all of them.
+        gold: Of all these transcripts, in order; its answers are not read.
+        budget: How much may be spent.
+        halt: The clock and the stop file.
+        meter: Counts answers.
+        objective: What is maximised.
+        seed: Of all draws.
+        prune: Whether trials may end early.
+        say: Told in a sentence what a user should know.
+    """
+
+    keeper: Keeper
+    space: Space
+    examiner: Examiner
+    ends: tuple[int, ...]
+    gold: AnswerTable
+    budget: Budget
+    halt: Halt
+    meter: Meter
+    objective: MetricName
+    seed: int
+    prune: bool = True
+    say: Callable[[str], None] = lambda _: None
+    _all: dict[str, dict[str, Value]] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Queue the baselines that are not in the study yet; to be called by one worker at a time."""
+        known = {key(t.user_attrs["asked"]) for t in self.keeper.trials() if "asked" in t.user_attrs}
+        with quietly():
+            for chosen in self.space.baselines():
+                if key(chosen) not in known:
+                    self.keeper.enqueue(chosen)
+
+    def run(self) -> str:
+        """Try configurations until something ends it.
+
+        Returns:
+            Why it ended, as a sentence.
+
+        Raises:
+            EngineUnavailable: The trial at work counts for nothing and will be asked again; nothing is lost.
+            KeyboardInterrupt: Likewise.
+        """
+        self._all = {key(c): c for c in self.space.configurations()}
+        with quietly():
+            try:
+                while True:
+                    self.halt.check()
+                    self.keeper.tidy()
+                    reason = self._ended()
+                    if reason is not None:
+                        return reason
+                    self.keeper.study.optimize(self._trial, n_trials=1, catch=(_Elsewhere, Unscored))
+                    self._told()
+            except Halted as halted:
+                return str(halted)
+            finally:
+                # What this worker left is queued for the others; its own end is not theirs.
+                self.keeper.tidy()
+
+    def _ended(self) -> str | None:
+        """Why no further trial is begun, or None; sees to it that the next one is new."""
+        trials = self.keeper.trials()
+        used = self.budget.used_up(spent(trials))
+        if used is not None:
+            return used
+        running = sum(t.state == TrialState.RUNNING for t in trials)
+        if self.budget.trials is not None and len(tried(trials)) + running >= self.budget.trials:
+            return "other workers are at the last of the budget's configurations"
+        known = {key(t.user_attrs["asked"]) for t in trials if "asked" in t.user_attrs}
+        left = [c for k, c in self._all.items() if k not in known]
+        if any(t.state == TrialState.WAITING for t in trials):
+            return None
+        if not left:
+            return "every configuration has been tried"
+        ended = [t for t in trials if outcome(t) not in (None, DROPPED)]
+        if len(ended) >= REPEATS and all(outcome(t) == REPEAT for t in ended[-REPEATS:]):
+            self.keeper.enqueue(random.Random(f"{self.seed} {len(ended)}").choice(left))
+        return None
+
+    def _trial(self, trial: Trial) -> float:
+        """Optuna's objective."""
+        trial.set_user_attr("owner", self.keeper.worker.name)
+        chosen: dict[str, Value] = {}
+        for name, choices in self.space.dimensions(chosen):
+            taken = trial.suggest_categorical(name, choices)
+            chosen[name] = next(c for c in choices if c == taken)
+        trial.set_user_attr("asked", chosen)
+        trials = self.keeper.trials()
+        earlier = next((t for t in tried(trials) if key(t.user_attrs["asked"]) == key(chosen)), None)
+        if earlier is not None:
+            return self._repeated(trial, earlier)
+        self._claim(trial, chosen, trials)
+        self.meter.begin(paid_for(trials))
+        try:
+            return self._examined(trial, chosen)
+        except Unscored as reason:
+            self._keep(
+                trial, {"outcome": UNSCORED, "state": "FAIL", "detail": str(reason), "facts": {}, **self._charged()}
+            )
+            raise
+
+    def _repeated(self, trial: Trial, earlier: FrozenTrial) -> float:
+        """A configuration that was tried before: its score again, at no cost."""
+        self._keep(trial, {"outcome": REPEAT, "of": earlier.number, "state": earlier.state.name})
+        if outcome(earlier) == SCORED and earlier.value is not None:
+            return float(earlier.value)
+        if outcome(earlier) == PRUNED:
+            for step, value in earlier.intermediate_values.items():
+                trial.report(value, step)
+            raise optuna.TrialPruned
+        raise Unscored(str(result(earlier).get("detail")))
+
+    def _claim(self, trial: Trial, chosen: dict[str, Value], trials: list[FrozenTrial]) -> None:
+        """Of workers that begin the same configuration, or the last of the budget, those that came first have it."""
+        others = [t for t in trials if t.number < trial.number and t.state == TrialState.RUNNING]
+        same = any("asked" in t.user_attrs and key(t.user_attrs["asked"]) == key(chosen) for t in others)
+        limit = self.budget.trials
+        if same or (limit is not None and len(tried(trials)) + len(others) >= limit):
+            self._keep(trial, {"outcome": DROPPED, "state": "FAIL"})
+            raise _Elsewhere
+
+    def _examined(self, trial: Trial, chosen: dict[str, Value]) -> float:
+        """Look by look to the score.
+
+        Raises:
+            TrialPruned: It is worse than the best.
+            Unscored: It cannot have a score.
+        """
+        last = self.ends[-1]
+        for count in self.ends:
+            scored = self.examiner.look(chosen, count)
+            check_failures(scored, last)
+            if count == last:
+                break
+            # With thresholds there are no decisions before all answers are there.
+            if self.prune and not chosen.get("thresholds") and self._hopeless(scored.table):
+                if scored.value is not None:
+                    trial.report(scored.value, count)
+                self._keep(trial, self._found(PRUNED, chosen, scored.table, scored.value, scored))
+                raise optuna.TrialPruned
+        value, table, _ = decided(scored, chosen, self.objective, self.seed)
+        if value is None:
+            raise Unscored("no feature has both a positive and a negative label among the transcripts")
+        self._keep(trial, self._found(SCORED, chosen, table, value, scored))
+        return value
+
+    def _hopeless(self, own: AnswerTable) -> bool:
+        best = self.best()
+        if best is None:
+            return False
+        theirs = unpack(result(best)["states"], self.gold)
+        return hopeless(own, first_rows(theirs, len(own.ids)), self.objective, len(self.ends) - 1, self.seed)
+
+    def best(self) -> FrozenTrial | None:
+        """The best scored trial; the first of equals."""
+        scored = [t for t in self.keeper.trials() if outcome(t) == SCORED and t.value is not None]
+        return max(scored, key=lambda t: float(t.value or 0.0), default=None)
+
+    def _found(
+        self, how: str, chosen: dict[str, Value], table: AnswerTable, value: float | None, scored: Any
+    ) -> dict[str, Any]:
+        return {
+            "outcome": how,
+            "state": "COMPLETE" if how == SCORED else "PRUNED",
+            "score": value,
+            "n": scored.n,
+            "failures": scored.failures,
+            "detail": scored.detail,
+            "cost": scored.cost.to_dict(),
+            "facts": self.examiner.facts(chosen),
+            "states": pack(table),
+            **self._charged(),
+        }
+
+    def _charged(self) -> dict[str, Any]:
+        meter = self.meter
+        return {"calls": meter.calls, "tokens": meter.tokens, "keys": sorted(meter.charged)}
+
+    def _keep(self, trial: Trial, found: dict[str, Any]) -> None:
+        trial.set_user_attr("result", found)
+
+    def _told(self) -> None:
+        """Say how the last trial of this worker ended."""
+        trials = self.keeper.trials()
+        mine = [t for t in trials if t.user_attrs.get("owner") == self.keeper.worker.name and outcome(t)]
+        if not mine or outcome(mine[-1]) in (REPEAT, DROPPED):
+            return
+        trial, found = mine[-1], result(mine[-1])
+        score = found.get("score")
+        figure = found.get("detail") if score is None else f"{score:.3f} on {found['n']}"
+        self.say(
+            f"trial {place_of(trial, trials)}: {found['outcome']}, {figure} ({describe(trial.user_attrs['asked'])})"
+        )
+
+
+def gold_of(transcripts: list[Transcript], features: tuple[str, ...]) -> AnswerTable:
+    """The gold labels of transcripts, in a table without answers."""
+    from ..eval.metrics import AnswerRow
+    from ..signatures.answers import ERROR
+
+    rows = (AnswerRow(t.id, t.group, t.labels, dict.fromkeys(features, ERROR)) for t in transcripts)
+    return AnswerTable.from_rows(features, rows)

@@ -1,0 +1,244 @@
+"""The Optuna study: where it is stored, how it draws, and what becomes of trials that were lost.
+
+A trial's `asked` (user attribute) is its configuration, its `result` what came of it, its `owner` the worker. A failed trial
+whose result says nothing was lost: its process died, or the engine did. It is asked again, and does not count.
+
+A trial's place is its number less those of the lost trials before it. Each place draws with its own seed, and the sampler sees
+only finished trials: so a study that was interrupted goes on with the draws that it would have made.
+"""
+
+from __future__ import annotations
+
+import datetime
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from ..data.store import key_of
+from ..errors import InputError
+from .budget import Spent
+from .space import Choices, key
+from .workers import Worker
+
+HEARTBEAT = 60  # seconds; a worker that was not heard of for twice that is dead
+SCORED, PRUNED, UNSCORED, REPEAT, DROPPED = "scored", "pruned", "unscored", "repeat", "dropped"
+
+
+class PlaceSampler(BaseSampler):
+    """Optuna's TPE, made anew for each trial with the seed of its place.
+
+    Args:
+        seed: Of the study.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._made: dict[int, TPESampler] = {}
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Make the sampler of this trial."""
+        place = place_of(trial, study.get_trials(deepcopy=False))
+        self._made = {trial.number: tpe(int(key_of(seed=self._seed, place=place)[:8], 16))}
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """TPE's."""
+        return self._made[trial.number].infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """TPE's."""
+        return self._made[trial.number].sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """TPE's."""
+        return self._made[trial.number].sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(
+        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """TPE's."""
+        if trial.number in self._made:
+            self._made[trial.number].after_trial(study, trial, state, values)
+
+
+def tpe(seed: int) -> TPESampler:
+    """TPE for a conditional space, which Optuna calls group and experimental."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return TPESampler(seed=seed, multivariate=True, group=True, warn_independent_sampling=False)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Optuna logs the text of errors; what a user should know is said by the search."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+def open_study(name: str, folder: Path, storage: str | None, seed: int) -> optuna.Study:
+    """The study of that name, made where it is missing.
+
+    Args:
+        name: Its name.
+        folder: Holds `study.db`, unless a storage is given.
+        storage: A database's URL, as SQLAlchemy has them.
+        seed: Of the draws.
+
+    Raises:
+        InputError: The storage cannot be opened.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    path = (folder / "study.db").resolve()
+    url = storage or f"sqlite:///{path}"
+    try:
+        with quietly():
+            opened = optuna.storages.RDBStorage(
+                url,
+                # SQLite lets one write at a time; the others wait.
+                engine_kwargs={"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {},
+                heartbeat_interval=HEARTBEAT,
+            )
+            study = optuna.create_study(
+                study_name=name, storage=opened, sampler=PlaceSampler(seed), pruner=optuna.pruners.NopPruner(),
+                direction="maximize", load_if_exists=True,
+            )  # fmt: skip
+    except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
+        where = "--storage" if storage else str(path)
+        raise InputError(
+            f"{where}: the study's storage cannot be opened ({type(error).__name__}); give a database's URL such as "
+            "sqlite:///study.db, with its driver installed, or leave --storage out"
+        ) from None
+    if storage is None:
+        path.chmod(0o600)
+    return study
+
+
+def result(trial: FrozenTrial) -> dict[str, Any]:
+    """What came of a trial; empty while it runs and where it was lost."""
+    found: dict[str, Any] = trial.user_attrs.get("result", {})
+    # A process may die between the result and the end of its trial.
+    return found if found.get("state") == trial.state.name else {}
+
+
+def outcome(trial: FrozenTrial) -> str | None:
+    """SCORED, PRUNED, UNSCORED, REPEAT or DROPPED; None where it runs, waits or was lost."""
+    found: str | None = result(trial).get("outcome")
+    return found
+
+
+def is_lost(trial: FrozenTrial) -> bool:
+    """Whether it ended without a result of its own."""
+    return trial.state == TrialState.FAIL and outcome(trial) in (None, DROPPED)
+
+
+def place_of(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
+    """The place of a trial among those that were not lost, from 0."""
+    return trial.number - sum(t.number < trial.number and is_lost(t) for t in trials)
+
+
+def tried(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials that count: scored, pruned or without a score for good; each configuration once."""
+    return [t for t in trials if outcome(t) in (SCORED, PRUNED, UNSCORED)]
+
+
+def spent(trials: Sequence[FrozenTrial]) -> Spent:
+    """What the study has cost."""
+    counted = tried(trials)
+    return Spent(
+        trials=len(counted),
+        calls=sum(result(t).get("calls", 0) for t in counted),
+        tokens=sum(result(t).get("tokens", 0) for t in counted),
+    )
+
+
+def paid_for(trials: Sequence[FrozenTrial]) -> Iterator[str]:
+    """Short keys of the answers that finished trials have paid for."""
+    return (k for t in trials for k in result(t).get("keys", ()))
+
+
+@dataclass
+class Keeper:
+    """Keeps a study in order while workers come, go and die.
+
+    Attributes:
+        study: The study.
+        worker: This worker.
+        shared: Whether all workers share the worker's folder, so that one without a lock there is dead.
+    """
+
+    study: optuna.Study
+    worker: Worker
+    shared: bool
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials as they are stored now, by number."""
+        return self.study.get_trials(deepcopy=False)
+
+    def tidy(self) -> None:
+        """Fail the trials of dead workers, and queue again what was lost."""
+        for trial in self.trials():
+            if trial.state == TrialState.RUNNING and self._dead(trial):
+                # Another worker may have seen it first.
+                self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+        optuna.storages.fail_stale_trials(self.study)
+        trials = self.trials()
+        held = {key(t.user_attrs["asked"]) for t in trials if "asked" in t.user_attrs and not is_lost(t)}
+        again = []
+        for trial in trials:
+            asked = trial.user_attrs.get("asked")
+            if asked is not None and is_lost(trial) and key(asked) not in held and outcome(trial) != DROPPED:
+                held.add(key(asked))
+                again.append(asked)
+        # What was lost comes before what still waits, as if nothing had happened. Beside other workers, who may take what
+        # waits at any moment, the order is not exact anyway.
+        if again and not self.worker.others():
+            again += [t.user_attrs["asked"] for t in self._withdrawn(trials)]
+        for asked in again:
+            self.enqueue(asked)
+
+    def _withdrawn(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """The trials that wait, taken out of the queue."""
+        waiting = [t for t in trials if t.state == TrialState.WAITING and "asked" in t.user_attrs]
+        for trial in waiting:
+            self.study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        return waiting
+
+    def enqueue(self, chosen: Choices) -> None:
+        """Have this configuration tried next."""
+        self.study.enqueue_trial(dict(chosen), user_attrs={"asked": dict(chosen)})
+
+    def others_running(self) -> list[FrozenTrial]:
+        """Trials that other workers are at."""
+        return [t for t in self.trials() if t.state == TrialState.RUNNING and not self._dead(t)]
+
+    def _dead(self, trial: FrozenTrial) -> bool:
+        """Whether nobody is at a running trial; where nobody can know, its heartbeat decides in `fail_stale_trials`."""
+        owner = trial.user_attrs.get("owner")
+        if owner is not None:
+            alive = self.worker.alive(str(owner))
+            return not alive if alive is not None else self.shared
+        if not self.shared:
+            return False
+        # Its worker died before it wrote its name, unless it is about to.
+        begun = trial.datetime_start
+        young = begun is not None and datetime.datetime.now() - begun < datetime.timedelta(seconds=HEARTBEAT)
+        return not (young and self.worker.others())

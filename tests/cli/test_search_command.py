@@ -1,0 +1,248 @@
+"""`balin search`: from options to the best configuration, its run and a last line of JSON; stopped and gone on with."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from balin.cli.search import STRATEGIES as OFFERED
+from balin.engines.protocol import ChatRequest, Completion, Message, TokenChoice
+from balin.errors import CallTimeout, EngineUnavailable
+from balin.eval.runs import read_run
+from balin.optimizers.space import SEARCHED
+from balin.programs.saving import load_program
+
+sys.path.append(str(Path(__file__).parents[1] / "eval"))
+from calls import (  # type: ignore[import-not-found]
+    SET,
+    Call,
+    WordEngine,
+    take,
+    texts_asked,
+    write_calls,
+)
+
+EMBEDDED = ("--engine", "embedded", "--model", "smollm2:135m")
+SMALL = ("--format", "lines", "--format", "present", "--strategy", "random", "--strategy", "coverage",
+         "--demos", 4, "--demos", 13, "--draws", 2, "--limit", 13)  # fmt: skip
+
+
+class Pupil(WordEngine):  # type: ignore[misc]
+    """Finds a feature only if a demo names it: without demos it finds none."""
+
+    def chat(self, request: ChatRequest) -> Completion:
+        if "translator" in request.messages[0].content:
+            return super().chat(request)
+        self._count(request.messages)
+        *turns, text = [m.content for m in request.messages if m.role == "user"]
+        taught: set[str] = set().union(*(self._heard(turn) for turn in turns)) if turns else set()
+        found = taught & self._heard(text)
+        if request.schema is not None:
+            said = json.dumps([f.id for f in SET if f.id in found])
+        else:
+            said = "\n".join(f"{f.label['en']}: {f.id in found}" for f in SET)
+        return self._said(said, text)
+
+    def read(self, prompt: str, *, top_logprobs: int = 20) -> Completion:
+        self._count(prompt)
+        *turns, last = prompt.split("<|user|>")[1:]
+        text, _, probe = last.partition("<|assistant|>")
+        (feature,) = [f for f in SET if probe == f"- {f.short['en']}:"]
+        taught: set[str] = set().union(*(self._heard(turn) for turn in turns)) if turns else set()
+        said = feature.id in taught & self._heard(text)
+        top = ((f" {said}", -0.25), (f" {not said}", -1.5))
+        return Completion(f" {said}", "length", (TokenChoice(*top[0], top),), self._cost(prompt, 1))
+
+    def render(self, messages: list[Message]) -> str:
+        return "".join(f"<|{m.role}|>{m.content}" for m in messages) + "<|assistant|>"
+
+
+@pytest.fixture
+def pupil(monkeypatch: pytest.MonkeyPatch) -> Pupil:
+    made = Pupil()
+    take(monkeypatch, made)
+    return made
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A pool of 26, a dev of 26 and a test of 13; each call has one feature."""
+    parts = ["pool"] * 26 + ["dev"] * 26 + ["test"] * 13
+    return write_calls(
+        tmp_path / "calls.csv", [Call(f"c{n}", frozenset({SET.ids[n % 13]}), part=part) for n, part in enumerate(parts)]
+    )
+
+
+def told(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The trials without what a clock measured."""
+    for row in document["trials"]:
+        if row["cost"]:
+            del row["cost"]["seconds"]
+    found: list[dict[str, Any]] = document["trials"]
+    return found
+
+
+def test_the_options_name_the_strategies_that_are_searched() -> None:
+    assert OFFERED == SEARCHED
+
+
+def test_the_best_configuration_its_run_and_all_that_was_tried(balin, pupil, data) -> None:
+    found = balin("search", "--data", data, *EMBEDDED, *SMALL, "--max-trials", 12, "--json")
+    assert found.code == 0, found.err
+    document = found.document
+    trials = document["trials"]
+    assert [t["place"] for t in trials][:2] == [0, 1]
+    assert [t["configuration"]["strategy"] for t in trials[:2]] == ["zero-shot", "study"]
+    assert document["tried"] == len(trials) == 12
+    assert len({str(t["configuration"]) for t in trials}) == 12
+    assert trials[0]["score"] == 0.0
+    best = document["best"]
+    assert best["score"] == 1.0
+    assert best["n"] == 26
+    assert best["configuration"]["demos"] == 13
+    assert sum(t["calls"] for t in trials) == document["spent"]["calls"] <= pupil.requests
+    assert "at most 156 answers" in found.err
+    run = read_run(Path(document["run"]))
+    assert (run["data"]["part"], run["data"]["n"]) == ("dev", 26)
+    assert load_program(Path(document["program"]), SET).hash() == run["program"]["hash"] == best["program"]
+    folder = Path(document["folder"])
+    assert json.loads((folder / "search.json").read_text()) == document
+    assert "Patient" not in (folder / "report.md").read_text()
+    assert not list(Path("runs").rglob("*.log.jsonl"))
+    assert {text.split()[1] for text in texts_asked(pupil)} <= {f"c{n}" for n in range(52)}
+
+
+def test_run_again_it_asks_nothing_and_with_a_larger_budget_it_goes_on(balin, pupil, data) -> None:
+    options = ("search", "--data", data, *EMBEDDED, *SMALL, "--json")
+    first = balin(*options, "--max-trials", 5).document
+    asked = pupil.requests
+    assert balin(*options, "--max-trials", 5).document == first
+    assert pupil.requests == asked
+    more = balin(*options, "--max-trials", 8).document
+    assert more["trials"][:5] == first["trials"]
+    assert len(more["trials"]) == 8
+
+
+def test_an_outage_or_ctrl_c_loses_nothing_and_changes_no_trial(balin, pupil, data) -> None:
+    options = ("search", "--data", data, *EMBEDDED, *SMALL, "--max-trials", 9, "--json")
+    whole = balin(*options, "--out", "whole").document
+    needed, pupil.asked[:] = pupil.requests, []
+
+    def dies(number: int) -> None:
+        if number in (3, 40):
+            raise EngineUnavailable("gone")
+        if number in (20, 70):
+            raise KeyboardInterrupt
+
+    pupil.before = dies
+    codes = [balin(*options).code for _ in range(4)]
+    assert codes == [3, 130, 3, 130]
+    found = balin(*options)
+    assert found.code == 0, found.err
+    assert told(found.document) == told(whole)
+    assert found.document["best"]["configuration"] == whole["best"]["configuration"]
+    assert pupil.requests == needed + 4
+
+
+def test_a_configuration_whose_calls_fail_has_no_score_and_is_not_best(balin, pupil, data) -> None:
+    def fails(_: int) -> None:
+        if len(pupil.asked[-1]) > 20:
+            raise CallTimeout("slow")
+
+    pupil.before = fails
+    found = balin("search", "--data", data, *EMBEDDED, *SMALL, "--max-trials", 10, "--json")
+    assert found.code == 0, found.err
+    lost = [t for t in found.document["trials"] if t["outcome"] == "unscored"]
+    assert lost
+    assert all(t["score"] is None and "slow" in t["detail"] for t in lost)
+    assert all(t["configuration"].get("demos") == 13 for t in lost)
+
+
+def test_where_all_calls_fail_the_reason_is_given(balin, pupil, data) -> None:
+    def fails(_: int) -> None:
+        raise CallTimeout("too slow for anything")
+
+    pupil.before = fails
+    found = balin("search", "--data", data, *EMBEDDED, *SMALL, "--max-trials", 3)
+    assert found.code == 1
+    assert "no configuration could be scored" in found.err
+    assert "too slow for anything" in found.err
+
+
+def test_a_small_space_is_tried_whole_and_no_configuration_twice(balin, pupil, data) -> None:
+    options = ("--format", "lines", "--strategy", "coverage", "--demos", 13, "--draws", 2, "--limit", 13)
+    found = balin("search", "--data", data, *EMBEDDED, *options, "--json")
+    assert found.code == 0, found.err
+    assert found.document["ended"] == "every configuration has been tried"
+    assert len(found.document["trials"]) == 5  # zero-shot, two draws of the study and two of coverage
+
+
+def test_budgets_end_it_and_the_stop_file_too(balin, pupil, data) -> None:
+    options = ("search", "--data", data, *EMBEDDED, *SMALL, "--json")
+    found = balin(*options, "--max-calls", 30)
+    assert found.document["ended"] == "the budget of 30 calls is used up"
+    assert 30 <= found.document["spent"]["calls"] < 30 + 13 + 8
+    folder = Path(found.document["folder"])
+
+    def stops(number: int) -> None:
+        (folder / "STOP").touch()
+
+    pupil.before = stops
+    stopped = balin(*options)
+    assert stopped.code == 0, stopped.err
+    assert "the stop file" in stopped.document["ended"]
+    assert stopped.document["trials"] == found.document["trials"]
+
+
+def test_thresholds_are_fitted_out_of_fold_and_saved(balin, pupil, tmp_path) -> None:
+    parts = ["pool"] * 13 + ["dev"] * 130
+    calls = [Call(f"c{n}", frozenset({SET.ids[n % 13]}), part=part) for n, part in enumerate(parts)]
+    options = ("--format", "probe", "--strategy", "coverage", "--demos", 13, "--draws", 1, "--limit", 130)
+    found = balin(
+        "search", "--data", write_calls(tmp_path / "c.csv", calls), *EMBEDDED, *options, "--thresholds", "on",
+        "--max-trials", 3, "--json",
+    )  # fmt: skip
+    assert found.code == 0, found.err
+    best = found.document["best"]
+    assert best["configuration"]["thresholds"] is True
+    assert set(best["thresholds"]) == set(SET.ids)
+    assert load_program(Path(found.document["program"]), SET).thresholds == best["thresholds"]
+
+
+def test_both_routes_and_a_study_file(balin, pupil, data, tmp_path) -> None:
+    file = tmp_path / "search.yaml"
+    file.write_text(
+        f"data: {data}\nengine: embedded\nmodel: smollm2:135m\nroute: [direct, translated]\nformat: lines\n"
+        "strategy: coverage\ndemos: 13\ndraws: 1\nlimit: 13\nmax_trials: 2\nthresholds: off\n"
+    )
+    found = balin("search", "--study-file", file, "--max-trials", 6, "--json")
+    assert found.code == 0, found.err
+    routes = {t["configuration"]["route"] for t in found.document["trials"]}
+    assert (len(found.document["trials"]), routes) == (6, {"direct", "translated"})
+    assert pupil.translations() == 52
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--english", "given"), "--route translated"),
+        (("--language", "xx"), "xx"),
+        (("--demos", 4, "--demos", 4), "twice"),
+        (("--storage", "nosuch://x"), "--storage"),
+        (("--study-file", "absent.yaml"), "absent.yaml"),
+    ],
+)
+def test_wrong_use_is_2(balin, pupil, data, options, said) -> None:
+    found = balin("search", "--data", data, *EMBEDDED, *options)
+    assert (found.code, pupil.requests) == (2, 0)
+    assert said in found.err
+
+
+def test_a_model_that_is_not_there_is_told_before_anything_is_asked(balin, no_weights, data) -> None:
+    found = balin("search", "--data", data, *EMBEDDED)
+    assert found.code == 3
+    assert "balin models pull" in found.err
