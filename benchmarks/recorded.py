@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", default=["dev"], choices=("dev", "pool"))
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="ARM")
     parser.add_argument("--write", action="store_true", help="replace the recorded results that Balin ships")
+    parser.add_argument("--slots", type=int, default=1, help="requests at once; seconds are then shares of the time")
     parser.add_argument("--limit", type=int, help="only the first transcripts of each part")
     options = parser.parse_args()
     feature_set = load_feature_set("palliative13")
@@ -80,7 +81,7 @@ def _run(name: str, part: str, corpus: Dataset, feature_set: FeatureSet, options
         arm=ArmSettings(model=MODEL, program="study", **ARMS[name]),
         dataset=corpus,
         feature_set=feature_set,
-        engines=EngineSettings(choice="embedded"),
+        engines=EngineSettings(choice="embedded", slots=options.slots),
         out=options.out,
         part=part,
         limit=options.limit,

@@ -92,7 +92,7 @@ engine_options = _stack(
         default=1,
         show_default=True,
         metavar="N",
-        help="Requests to Ollama at once: its OLLAMA_NUM_PARALLEL.",
+        help="Requests at once; to Ollama no more than its OLLAMA_NUM_PARALLEL.",
     ),
     click.option(
         "--accept-model-change",

@@ -226,9 +226,13 @@ def translate_step(translator: Translator) -> TranslateStep:
         return translator.adapter.messages(translator.predict.signature, translator.predict.demos, {SOURCE: text})
 
     step = TranslateStep(
-        messages=template(messages), max_tokens=translator.adapter.max_tokens, target=translator.target
+        messages=template(messages),
+        max_tokens=translator.adapter.max_tokens,
+        target=translator.target,
+        repeat_penalty=translator.adapter.repeat_penalty,
     )
-    return _checked(step, Prompt(messages(VECTOR_TEXT), token_limit(VECTOR_TEXT, translator.adapter.max_tokens)))
+    limit = token_limit(VECTOR_TEXT, translator.adapter.max_tokens)
+    return _checked(step, Prompt(messages(VECTOR_TEXT), limit, repeat_penalty=translator.adapter.repeat_penalty))
 
 
 def template(render: Callable[[str], tuple[Message, ...]]) -> tuple[MessageEntry, ...]:

@@ -108,6 +108,7 @@ class TranslateStep(_Asking):
 
     kind: Literal["translate"] = "translate"
     target: str
+    repeat_penalty: Annotated[float, Field(ge=1)]
 
 
 class ExtractStep(_Asking):

@@ -45,7 +45,8 @@ def messages_hash(step: Step, text: str) -> str:
 def prompt(step: Step, text: str) -> Prompt:
     """All that an engine needs for a step on a text."""
     if isinstance(step, TranslateStep):
-        return Prompt(messages(step, text), token_limit(text, step.max_tokens))
+        limit = token_limit(text, step.max_tokens)
+        return Prompt(messages(step, text), limit, repeat_penalty=step.repeat_penalty)
     return Prompt(
         messages=messages(step, text),
         max_tokens=step.max_tokens,
@@ -102,5 +103,6 @@ def _ask(engine: Engine, asked: Prompt, model: ModelEntry) -> list[Completion]:
         temperature=model.temperature,
         seed=model.seed,
         partial=asked.partial,
+        repeat_penalty=asked.repeat_penalty,
     )
     return [engine.chat(request)]

@@ -20,6 +20,7 @@ import httpx
 
 from ..errors import CallError, EmptyAnswer, EngineUnavailable, IncompleteAnswer, PromptTooLong
 from .protocol import ChatRequest, Completion, Message, ModelIdentity, Telemetry, TokenChoice
+from .slots import seconds
 
 
 class EmbeddedEngine:
@@ -31,25 +32,25 @@ class EmbeddedEngine:
         digest: "sha256:…" of the file.
         num_ctx: Context in tokens.
         threads: CPU threads; by default all cores of this process.
+        slots: Requests to work on at once, at least 1. Written answers come faster together; each slot keeps a context and a cached prefix of its own.
 
     Raises:
         EngineUnavailable: There is no such file. At the first request: no wheel of `xllamacpp` for this machine, or the file
             cannot be loaded.
     """
 
-    slots = 1
-
     def __init__(
-        self, weights: Path, *, name: str, digest: str, num_ctx: int = 4096, threads: int | None = None
+        self, weights: Path, *, name: str, digest: str, num_ctx: int = 4096, threads: int | None = None, slots: int = 1
     ) -> None:
         if not weights.is_file():
             raise EngineUnavailable(f"no weights at {weights}; run `balin models pull {name}`")
         self.identity = ModelIdentity(name, digest, "embedded", _version(), num_ctx)
+        self.slots = slots
         self._weights = weights
         self._threads = threads or len(os.sched_getaffinity(0))
         self._key = secrets.token_hex(16)
         self._lock = threading.Lock()
-        self._load_seconds = 0.0
+        self._thread = threading.local()
         self._server: Any = None
         self._http: httpx.Client | None = None
         self._closed = False
@@ -59,7 +60,7 @@ class EmbeddedEngine:
         body: dict[str, Any] = {
             "messages": [{"role": m.role, "content": m.content} for m in request.messages],
             "max_tokens": request.max_tokens,
-            **_sampling(request.temperature, request.seed),
+            **_sampling(request.temperature, request.seed, request.repeat_penalty),
         }
         if request.schema is not None:
             body["response_format"] = {"type": "json_schema", "json_schema": {"schema": dict(request.schema)}}
@@ -105,9 +106,7 @@ class EmbeddedEngine:
         if self._closed:
             raise EngineUnavailable("the embedded engine is closed")
         if self._server is None or self._http is None:
-            started = time.perf_counter()
-            self._server = _load(self._weights, self.identity.num_ctx, self._threads, self._key)
-            self._load_seconds = time.perf_counter() - started
+            self._server = _load(self._weights, self.identity.num_ctx, self._threads, self.slots, self._key)
             self._http = httpx.Client(
                 base_url=self._server.listening_address,
                 headers={"Authorization": f"Bearer {self._key}"},
@@ -117,11 +116,13 @@ class EmbeddedEngine:
         return self._server, self._http
 
     def _ask(self, handler: str, body: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
+        waiting = seconds()
         with self._lock:
             server, _ = self._open()
-            started = time.perf_counter()
-            reply = dict(getattr(server, handler)(dict(body)))
-            wall = time.perf_counter() - started
+        self._thread.load = getattr(self._thread, "load", 0.0) + seconds() - waiting
+        started = time.perf_counter()
+        reply = dict(getattr(server, handler)(dict(body)))
+        wall = time.perf_counter() - started
         if "error" in reply:
             error = reply["error"]
             if error.get("type") == "exceed_context_size_error":
@@ -131,8 +132,10 @@ class EmbeddedEngine:
         return reply, wall
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        waiting = seconds()
         with self._lock:
             _, http = self._open()
+            self._thread.load = getattr(self._thread, "load", 0.0) + seconds() - waiting
             try:
                 reply = http.post(path, json=body)
                 reply.raise_for_status()
@@ -142,7 +145,8 @@ class EmbeddedEngine:
 
     def _completion(self, text: str, choice: dict[str, Any], reply: dict[str, Any], wall: float) -> Completion:
         timings, usage = reply["timings"], reply["usage"]
-        load, self._load_seconds = self._load_seconds, 0.0
+        # Waiting for another thread to load the model is loading too.
+        load, self._thread.load = self._thread.load, 0.0
         return Completion(
             text=text,
             finish="length" if choice["finish_reason"] == "length" else "stop",
@@ -160,7 +164,7 @@ class EmbeddedEngine:
         )
 
 
-def _load(weights: Path, num_ctx: int, threads: int, key: str) -> Any:
+def _load(weights: Path, num_ctx: int, threads: int, slots: int, key: str) -> Any:
     try:
         import xllamacpp
     except ImportError:
@@ -169,8 +173,8 @@ def _load(weights: Path, num_ctx: int, threads: int, key: str) -> Any:
         ) from None
     params = xllamacpp.CommonParams()
     params.model.path = str(weights)
-    params.n_ctx = num_ctx
-    params.n_parallel = EmbeddedEngine.slots
+    params.n_ctx = num_ctx * slots
+    params.n_parallel = slots
     params.cpuparams.n_threads = threads
     params.cpuparams_batch.n_threads = threads
     params.ctx_shift = False
@@ -191,10 +195,18 @@ def _version() -> str:
         return "xllamacpp absent"
 
 
-def _sampling(temperature: float, seed: int) -> dict[str, Any]:
+def _sampling(temperature: float, seed: int, repeat_penalty: float = 1.0) -> dict[str, Any]:
     # The same explicit values as the Ollama engine's: both have defaults of their own that changed over time.
     greedy = {"top_k": 1} if temperature == 0 else {}
-    return {"temperature": temperature, "top_p": 1.0, "min_p": 0.0, "repeat_penalty": 1.0, "seed": seed, **greedy}
+    return {
+        "temperature": temperature,
+        "top_p": 1.0,
+        "min_p": 0.0,
+        "repeat_penalty": repeat_penalty,
+        "repeat_last_n": 64,
+        "seed": seed,
+        **greedy,
+    }
 
 
 def _token(item: Mapping[str, Any]) -> TokenChoice:

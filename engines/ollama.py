@@ -159,7 +159,7 @@ class OllamaEngine:
 
     def chat(self, request: ChatRequest) -> Completion:
         """See `Engine.chat`."""
-        body = self._body(request.max_tokens, request.temperature, request.seed)
+        body = self._body(request.max_tokens, request.temperature, request.seed, request.repeat_penalty)
         body["messages"] = _messages(request.messages)
         if request.schema is not None:
             body["format"] = dict(request.schema)
@@ -215,7 +215,9 @@ class OllamaEngine:
         """Close the connections. The server keeps the model loaded for `keep_alive`."""
         self._server.close()
 
-    def _body(self, max_tokens: int = 1, temperature: float = 0.0, seed: int = 0) -> dict[str, Any]:
+    def _body(
+        self, max_tokens: int = 1, temperature: float = 0.0, seed: int = 0, repeat_penalty: float = 1.0
+    ) -> dict[str, Any]:
         # All that a Modelfile or another version could change is said: repeat_penalty was 1.1 by default until 0.30 and
         # later became 1.0, and some models bring a presence_penalty. A change of `shift` would load the model again.
         return {
@@ -233,7 +235,8 @@ class OllamaEngine:
                 "top_k": 1 if temperature == 0 else 40,
                 "top_p": 1.0,
                 "min_p": 0.0,
-                "repeat_penalty": 1.0,
+                "repeat_penalty": repeat_penalty,
+                "repeat_last_n": 64,
                 "presence_penalty": 0.0,
                 "frequency_penalty": 0.0,
             },

@@ -28,7 +28,7 @@ class EngineSettings:
         num_ctx: Context in tokens; by default the catalogue's.
         timeout: Seconds to wait for one answer.
         threads: CPU threads of the embedded engine; by default one a core.
-        slots: Requests to send to Ollama at once: its OLLAMA_NUM_PARALLEL.
+        slots: Requests to send at once: to Ollama no more than its OLLAMA_NUM_PARALLEL.
         models_dir: Where weights of embedded models are.
     """
 
@@ -126,5 +126,10 @@ def _embedded(model: str, entry: ModelEntry | None, num_ctx: int, settings: Engi
     if weights is None:
         raise ModelMissing(f"the weights of {model} are not on this machine; run `balin models pull {model}`")
     return EmbeddedEngine(
-        weights, name=entry.name, digest=f"sha256:{entry.gguf.sha256}", num_ctx=num_ctx, threads=settings.threads
+        weights,
+        name=entry.name,
+        digest=f"sha256:{entry.gguf.sha256}",
+        num_ctx=num_ctx,
+        threads=settings.threads,
+        slots=settings.slots,
     )

@@ -36,6 +36,8 @@ class ChatRequest:
         seed: For sampling; of no effect at temperature 0.
         partial: Return an answer that ended at `max_tokens` (with `finish` "length") instead of raising
             `IncompleteAnswer`. Only a format that can tell complete values from cut ones may ask for it.
+        repeat_penalty: Divides the scores of tokens among the last 64; 1 leaves them as they are. For free text alone: it would
+            bend values that repeat.
     """
 
     messages: tuple[Message, ...]
@@ -45,6 +47,7 @@ class ChatRequest:
     temperature: float = 0.0
     seed: int = 0
     partial: bool = False
+    repeat_penalty: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

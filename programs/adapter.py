@@ -37,6 +37,7 @@ def ask(engine: Engine, prompt: Prompt, *, temperature: float = 0.0, seed: int =
         temperature=temperature,
         seed=seed,
         partial=prompt.partial,
+        repeat_penalty=prompt.repeat_penalty,
     )
     return [engine.chat(request)]
 
@@ -103,9 +104,10 @@ class ExtractAdapter(dspy.Adapter):
 class TranslateAdapter(dspy.Adapter):
     """Plain text in, plain text out: the translation is the whole answer."""
 
-    def __init__(self, max_tokens: int) -> None:
+    def __init__(self, max_tokens: int, repeat_penalty: float) -> None:
         super().__init__()
         self.max_tokens = max_tokens
+        self.repeat_penalty = repeat_penalty
 
     def messages(
         self, signature: Any, demos: Sequence[Mapping[str, Any]], inputs: Mapping[str, Any]
@@ -129,7 +131,9 @@ class TranslateAdapter(dspy.Adapter):
     ) -> list[dict[str, Any]]:
         """Render, ask and read; one prediction."""
         prompt = Prompt(
-            self.messages(signature, demos, inputs), token_limit(str(inputs[translate.INPUT]), self.max_tokens)
+            self.messages(signature, demos, inputs),
+            token_limit(str(inputs[translate.INPUT]), self.max_tokens),
+            repeat_penalty=self.repeat_penalty,
         )
         (completion,) = ask(engine_of(lm), prompt, **_sampling(lm, lm_kwargs))
         return [{**self.parse(signature, completion.text), "telemetry": completion.telemetry}]

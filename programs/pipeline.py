@@ -8,7 +8,6 @@ once and stored, or (`english="given"`) the English column of the data file.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +16,7 @@ from ..data.store import Store, key_of
 from ..data.transcripts import Transcript, text_hash
 from ..engines.lm import engine_of
 from ..engines.protocol import Telemetry
+from ..engines.slots import seconds as clock
 from ..errors import CallError, InputError
 from ..signatures.answers import ERROR, Answer, State
 from ..signatures.private_dspy import dspy
@@ -36,8 +36,8 @@ class Extraction:
     Attributes:
         answers: One for every feature, in the set's order, decided by the program's thresholds.
         telemetry: What the extraction cost, also when it came from the store.
-        seconds: Wall time of the extraction, Balin's own work included and loading the model left out; the stored one where
-            it came from the store.
+        seconds: Wall time of the extraction, Balin's own work included and loading the model left out; its share of it where several
+            run at once; the stored one where it came from the store.
         failure: The kind of `CallError` that made every answer `error`, or None.
         stored: Whether it came from the store.
         translation: What was read on the translated route, or None.
@@ -115,13 +115,13 @@ class Pipeline(dspy.Module):
                 stored=True,
                 translation=translation,
             )
-        started = time.perf_counter()
+        started = clock()
         try:
             prediction = self.extractor.ask(text)
         except CallError as error:
             return self._failed(error.kind, str(error), translation)
         answers = dict(prediction.answers)
-        seconds = time.perf_counter() - started - prediction.telemetry.load_seconds
+        seconds = clock() - started - prediction.telemetry.load_seconds
         self.store.put(
             "predictions",
             key,
@@ -166,7 +166,7 @@ def stored_translation(translator: Translator, store: Store, transcript: Transcr
     record = store.get("translations", key)
     if record is not None:
         return Translation.from_record(record, transcript.text)
-    started = time.perf_counter()
+    started = clock()
     try:
         text = translator(source=transcript.text)
     except CallError as error:
@@ -174,7 +174,7 @@ def stored_translation(translator: Translator, store: Store, transcript: Transcr
     made = Translation(
         text.translation,
         text.telemetry,
-        time.perf_counter() - started - text.telemetry.load_seconds,
+        clock() - started - text.telemetry.load_seconds,
         warnings=check_translation(transcript.text, text.translation),
     )
     store.put("translations", key, {"id": transcript.id, **made.to_record()})

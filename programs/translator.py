@@ -14,6 +14,8 @@ from .adapter import TranslateAdapter
 from .translation import ROOM
 
 MAX_TOKENS = 768
+# Without it, one translation in four of a 1.5B model repeats itself until it is cut: docs/log.md.
+REPEAT_PENALTY = 1.1
 
 
 class Translator(dspy.Module):
@@ -25,6 +27,7 @@ class Translator(dspy.Module):
         instructions: In place of the default ones.
         max_tokens: Most tokens of one translation, and of a short text fewer (`translation.token_limit`); a longer one is an error,
             never a cut text.
+        repeat_penalty: Above 1, words that were just written become less likely, which ends most runaway repetitions.
     """
 
     def __init__(
@@ -34,11 +37,12 @@ class Translator(dspy.Module):
         target: str = "en",
         instructions: str | None = None,
         max_tokens: int = MAX_TOKENS,
+        repeat_penalty: float = REPEAT_PENALTY,
     ) -> None:
         super().__init__()
         self.target = target
         self.predict = dspy.Predict(translate_signature(feature_set, target, instructions))
-        self.adapter = TranslateAdapter(max_tokens)
+        self.adapter = TranslateAdapter(max_tokens, repeat_penalty)
 
     def set_demos(self, demos: Sequence[tuple[str, str]]) -> None:
         """Use these worked examples, as (source, translation)."""
@@ -55,6 +59,7 @@ class Translator(dspy.Module):
             "target": self.target,
             "max_tokens": self.adapter.max_tokens,
             "room": ROOM,
+            "repeat_penalty": self.adapter.repeat_penalty,
             "instructions": self.predict.signature.instructions,
             "demos": [{k: demo[k] for k in (INPUT, OUTPUT)} for demo in self.predict.demos],
         }

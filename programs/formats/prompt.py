@@ -82,6 +82,7 @@ class Prompt:
         partial: A cut answer is still of use to the format.
         probes: If not empty, the answer is not written but read: one token behind the rendered messages and each of these
             texts, of which none sees another.
+        repeat_penalty: As in `ChatRequest`.
     """
 
     messages: tuple[Message, ...]
@@ -90,6 +91,7 @@ class Prompt:
     top_logprobs: int = 0
     partial: bool = False
     probes: tuple[str, ...] = ()
+    repeat_penalty: float = 1.0
 
 
 class AnswerFormat(Protocol):

@@ -39,6 +39,7 @@ OPTION_TYPES: Mapping[str, type | tuple[type, ...]] = {
     "top_p": (int, float),
     "min_p": (int, float),
     "repeat_penalty": (int, float),
+    "repeat_last_n": int,
     "presence_penalty": (int, float),
     "frequency_penalty": (int, float),
 }
@@ -349,6 +350,7 @@ def _chat(server: OllamaServer, body: Mapping[str, Any]) -> Reply:
         temperature=options["temperature"],
         seed=options["seed"],
         partial=True,
+        repeat_penalty=options.get("repeat_penalty", 1.0),
     )
     with server.lock:
         try:

@@ -14,6 +14,7 @@ import pytest
 from balin.engines.embedded import EmbeddedEngine
 from balin.engines.ollama import OllamaEngine
 from balin.engines.protocol import ChatRequest, Engine, Message, Telemetry
+from balin.engines.slots import each
 from balin.errors import IncompleteAnswer, PromptTooLong
 
 sys.path.append(str(Path(__file__).parent))
@@ -142,6 +143,15 @@ def test_the_same_question_has_the_same_answer(engine: Engine) -> None:
     assert engine.chat(request).text == engine.chat(request).text
 
 
+def test_a_repeat_penalty_keeps_a_model_from_repeating_itself(engine: Engine) -> None:
+    talk = (Message("user", "Write the word rose again and again: rose rose rose rose rose rose rose"),)
+    free, bound = (
+        engine.chat(ChatRequest(talk, max_tokens=40, partial=True, repeat_penalty=penalty)).text.split()
+        for penalty in (1.0, 1.8)
+    )
+    assert len(set(bound)) / len(bound) > len(set(free)) / len(free)
+
+
 def test_costs_are_counted_and_add_up(engine: Engine) -> None:
     first = engine.chat(ChatRequest(TALK, max_tokens=5, partial=True)).telemetry
     second = engine.read(engine.render(TALK)).telemetry
@@ -162,3 +172,21 @@ def test_both_engines_give_the_same_answer(small_engine: EmbeddedEngine, behind_
     request = ChatRequest(TALK, max_tokens=16, partial=True)
     assert behind_ollama.chat(request).text == small_engine.chat(request).text
     assert behind_ollama.render(TALK) == small_engine.render(TALK)
+
+
+def test_several_slots_answer_at_once_as_one_does(small_engine: EmbeddedEngine) -> None:
+    questions = [ChatRequest((Message("user", f"Count from {n} on."),), max_tokens=8, partial=True) for n in range(6)]
+    alone = [small_engine.chat(question).text for question in questions]
+    several = EmbeddedEngine(
+        small_engine._weights, name="smollm2:135m", digest=small_engine.identity.digest, num_ctx=512, slots=3
+    )
+    try:
+        together = each(several, questions, lambda q: several.chat(q), lambda *_: None)
+        long = ChatRequest((Message("user", "rose " * 600),), max_tokens=30)
+        with pytest.raises(PromptTooLong) as caught:
+            several.chat(long)
+    finally:
+        several.close()
+    # Sums of a batch are rounded otherwise than those of one: an answer may differ in a word, hardly in all.
+    assert sum(c.text == text for c, text in zip(together, alone, strict=True)) >= 4
+    assert caught.value.limit == 512, "each slot has the whole context"

@@ -70,6 +70,7 @@ def test_a_greedy_request_says_everything(engine: OllamaEngine, server: OllamaSe
             "top_p": 1.0,
             "min_p": 0.0,
             "repeat_penalty": 1.0,
+            "repeat_last_n": 64,
             "presence_penalty": 0.0,
             "frequency_penalty": 0.0,
         },

@@ -187,6 +187,7 @@ class TestEmbedded:
                     "digest": f"sha256:{entry.gguf.sha256}",
                     "num_ctx": entry.num_ctx,
                     "threads": None,
+                    "slots": 1,
                 },
             )
         ]

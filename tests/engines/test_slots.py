@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from balin.engines.slots import each
+from balin.engines.slots import SharedClock, each, seconds
 from balin.errors import EngineUnavailable
 from balin.signatures.private_dspy import dspy
 
@@ -156,3 +156,42 @@ def test_the_first_error_stops_the_rest_and_waits_for_what_is_running(slow_first
 def test_it_is_typed_for_any_item_and_result():
     upper: Callable[[str], str] = str.upper
     assert each(engine(3), ("a", "b"), upper, ignore) == ["A", "B"]
+
+
+class TestSharedTime:
+    def test_while_two_are_at_work_each_is_charged_half(self):
+        now = [100.0]
+        clock = SharedClock(lambda: now[0])
+        with clock.working():
+            began = clock()
+            now[0] += 4
+            with clock.working():
+                second = clock()
+                now[0] += 6
+                assert clock() - second == 3
+            now[0] += 1
+            assert clock() - began == 4 + 3 + 1
+
+    def test_nobody_at_work_is_as_one(self):
+        now = [0.0]
+        clock = SharedClock(lambda: now[0])
+        now[0] = 5.0
+        assert clock() == 5.0
+
+    def test_work_beside_others_reads_the_shared_clock(self):
+        together = threading.Barrier(2)
+
+        def work(_: int) -> float:
+            together.wait(timeout=10)
+            began, real = seconds(), time.perf_counter()
+            time.sleep(0.05)
+            together.wait(timeout=10)
+            return (seconds() - began) / (time.perf_counter() - real)
+
+        shares = each(engine(2), [0, 1], work, ignore)
+        assert all(0.3 < share < 0.8 for share in shares)
+
+    def test_afterwards_the_clock_is_the_real_one_again(self):
+        each(engine(2), [0, 1, 2], str, ignore)
+        began, real = seconds(), time.perf_counter()
+        assert abs((seconds() - began) - (time.perf_counter() - real)) < 1

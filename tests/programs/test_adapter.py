@@ -114,7 +114,7 @@ class TestTranslateAdapter:
     def test_instructions_demos_as_turns_and_the_bare_text(self, palliative):
         signature = translate_signature(palliative, instructions="Translate.")
         demos = [{INPUT: "درد دارد.", OUTPUT: "She has pain."}]
-        assert TranslateAdapter(50).format(signature, demos, {INPUT: "تب دارد."}) == [
+        assert TranslateAdapter(50, 1.2).format(signature, demos, {INPUT: "تب دارد."}) == [
             {"role": "system", "content": "Translate."},
             {"role": "user", "content": "درد دارد."},
             {"role": "assistant", "content": "She has pain."},
@@ -123,11 +123,12 @@ class TestTranslateAdapter:
 
     def test_one_free_text_request(self, palliative, scripted):
         engine = scripted(lambda _: "  She has fever.\n")
-        (found,) = TranslateAdapter(50)(engine.lm(), {}, translate_signature(palliative), [], {INPUT: "تب دارد."})
+        (found,) = TranslateAdapter(50, 1.2)(engine.lm(), {}, translate_signature(palliative), [], {INPUT: "تب دارد."})
         assert found[OUTPUT] == "She has fever."
         assert found["telemetry"].requests == 1
         (request,) = engine.requests
         assert (request.max_tokens, request.schema, request.partial, request.temperature) == (50, None, False, 0.0)
+        assert request.repeat_penalty == 1.2
 
 
 def hello(request):

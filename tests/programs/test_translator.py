@@ -6,7 +6,7 @@ import pytest
 
 from balin.engines.protocol import Message
 from balin.errors import IncompleteAnswer
-from balin.programs.translator import MAX_TOKENS, Translator
+from balin.programs.translator import MAX_TOKENS, REPEAT_PENALTY, Translator
 from balin.signatures.private_dspy import dspy
 from balin.signatures.translate import INPUT, OUTPUT
 
@@ -27,6 +27,7 @@ def test_a_text_becomes_its_translation_with_its_cost(scripted, palliative):
     assert request.messages[0].role == "system"
     assert request.messages[1:] == (Message("user", "درد دارد."),)
     assert (request.max_tokens, request.temperature, request.partial) == (64 + len("درد دارد."), 0.0, False)
+    assert request.repeat_penalty == REPEAT_PENALTY > 1
 
 
 def test_a_long_text_may_take_the_most_tokens_and_no_more(scripted, palliative):
@@ -94,6 +95,7 @@ def test_everything_that_is_asked_is_in_the_hash(palliative, german):
         Translator(palliative, target="fr"),
         Translator(palliative, instructions="Translate."),
         Translator(palliative, max_tokens=100),
+        Translator(palliative, repeat_penalty=1.0),
         Translator(german),
         with_demo,
         with_other,
