@@ -12,6 +12,7 @@ from .options import (
     engine_options,
     engine_settings,
     features_option,
+    floors_of,
     json_option,
     out_option,
     read_data,
@@ -104,6 +105,14 @@ STRATEGIES = ("zero-shot", "study", "random", "labeled", "bootstrap", "random-se
     show_default=True,
     help="What is maximised, as a mean over the features.",
 )
+@click.option(
+    "--thresholds/--no-thresholds", default=True, show_default=True,
+    help="Try the finalists with a threshold on P(true) for each feature too (probe and json).",
+)  # fmt: skip
+@click.option(
+    "--floor", "floors", multiple=True, metavar="FEATURE=S",
+    help="The least sensitivity of a feature that is acceptable, such as seizures=0.9; may be given several times.",
+)  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of all draws.")
 @out_option
 @json_option
@@ -133,6 +142,8 @@ def command(**options: Any) -> int:
         candidates=options["candidates"],
         limit=options["limit"],
         objective=options["objective"],
+        thresholds=options["thresholds"],
+        floors=floors_of(options["floors"]),
         seed=options["seed"],
         engines=engine_settings(options),
         out=options["out"],

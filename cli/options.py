@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from ..errors import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -115,6 +117,29 @@ def engine_settings(options: dict[str, Any]) -> Any:
         threads=options["threads"],
         slots=options["slots"],
     )
+
+
+def floors_of(given: Sequence[str]) -> dict[str, float]:
+    """The sensitivity floors that `--floor FEATURE=S` gave.
+
+    Raises:
+        InputError: One is not of that form, or a feature is given twice.
+    """
+    found: dict[str, float] = {}
+    for text in given:
+        feature, equals, number = text.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = 0.0
+        if not equals or not 0 < value <= 1:
+            raise InputError(
+                f"--floor {text[:60]}: must be FEATURE=S with S above 0 and at most 1, such as seizures=0.9"
+            )
+        if feature in found:
+            raise InputError(f"--floor {feature}: given twice")
+        found[feature] = value
+    return found
 
 
 def read_data(name: str, feature_set: Any, *, rejects: Path | None = None) -> Any:

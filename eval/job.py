@@ -52,6 +52,7 @@ class Job:
         demos_from: A labelled dataset that demos come from (its pool, where it has parts), in place of the data's pool.
         name: The run's name; by default made from what is run.
         accept_model_change: Do not refuse a changed model digest.
+        notes: What else a reader of the run should know; its first warnings.
         command: The command line, for the report.
     """
 
@@ -67,6 +68,7 @@ class Job:
     demos_from: Dataset | None = None
     name: str | None = None
     accept_model_change: bool = False
+    notes: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
 
 
@@ -266,7 +268,7 @@ def _describe(
         "seeds": {"demos": arm.seed, "split": job.split_seed, "bootstrap": scores.seed},
         "cost": _cost(result),
         "failures": _failures(result),
-        "warnings": _warnings(result, scores),
+        "warnings": [*job.notes, *_warnings(result, scores)],
         "versions": versions(),
         "git": git_state(),
     }

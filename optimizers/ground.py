@@ -16,7 +16,7 @@ from ..data.transcripts import Dataset, Transcript
 from ..engines.lm import language_model
 from ..errors import InputError
 from ..eval.arm import Advance, ArmSettings, opened, translate_all
-from ..eval.grids import Grid
+from ..eval.grids import Grid, figure
 from ..eval.job import Outcome, run_evaluation
 from ..eval.models import ModelRecord
 from ..programs.builtin import BUILT_IN
@@ -30,7 +30,8 @@ from .plan import Plan
 from .proposals import Proposer
 from .room import Room, measured_rates
 from .strategies import BASELINES, STRATEGIES, Eligible, Setting, eligible
-from .trial import Cost, Trial
+from .thresholds import fit_thresholds
+from .trial import Cost, Trial, objective_of
 from .verdict import Verdict, judge, trials_table
 
 # So many of the best go on to all of dev, beside the baselines: on few transcripts the first is often not the best.
@@ -139,10 +140,10 @@ class Ground:
             setting = self._setting(bench, usable, texts, first, max((texts[t.id] for t in dev), key=len))
             trials, preparation = self._tried(bench, setting, first)
             finalists = self._finalists(bench, trials, dev, first)
-        verdict = judge(finalists, self.plan.objective)
+        verdict = judge([*finalists, *self._with_thresholds(finalists)], self.plan.goal())
         program = self._saved(verdict.best)
         arm = replace(self.arm, program=str(program))
-        outcome = run_evaluation(self.plan.job(arm), say=self.say, advance=self.advance)
+        outcome = run_evaluation(self.plan.job(arm, _notes(verdict)), say=self.say, advance=self.advance)
         return Result(arm, tuple(trials), verdict, preparation, tuple(warnings), outcome)
 
     @contextmanager
@@ -268,8 +269,31 @@ class Ground:
             )
         return finalists
 
+    def _with_thresholds(self, finalists: Sequence[Trial]) -> list[Trial]:
+        """The finalists with P(true) once more, decided by thresholds: out of fold, since they are to be chosen by it."""
+        if not self.plan.thresholds:
+            return []
+        found = []
+        for trial in finalists:
+            whole = trial.whole
+            if whole is None or whole.value is None:
+                continue
+            fit = fit_thresholds(whole.table, self.plan.goal(), seed=self.plan.seed)
+            if fit.thresholds:
+                candidate = replace(
+                    trial.candidate,
+                    description=f"{trial.candidate.description}, thresholds",
+                    program=trial.candidate.program.deciding(fit.thresholds),
+                )
+                value = objective_of(fit.out_of_fold, self.plan.objective)
+                found.append(Trial(candidate, trial.first, replace(whole, value=value, table=fit.out_of_fold), fit))
+        return found
+
     def _saved(self, best: Trial) -> Path:
         """The best program's file."""
+        if best.fit is not None:
+            for feature, why in best.fit.refused.items():
+                self.say(f"no threshold for {feature}: {why}")
         folder = self.folder / "programs"
         private_folder(folder)
         route = self.arm.route if self.arm.route == "direct" else f"translated-{self.arm.english}"
@@ -290,3 +314,14 @@ class Ground:
         for warning in found:
             self.say(f"warning: {warning}")
         return found
+
+
+def _notes(verdict: Verdict) -> tuple[str, ...]:
+    """What a reader of the best program's run must know: its thresholds have seen these labels."""
+    best = verdict.best
+    if best.fit is None or best.whole is None:
+        return ()
+    return (
+        f"The program's thresholds were fitted on these transcripts, so these scores flatter it: out of fold the mean is "
+        f"{figure(best.whole.value)}.",
+    )

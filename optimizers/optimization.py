@@ -95,6 +95,8 @@ def _folder(plan: Plan, dataset: Dataset) -> Path:
         objective=plan.objective,
         seed=plan.seed,
         feature_set=plan.feature_set.hash,
+        thresholds=plan.thresholds,
+        floors=dict(sorted(plan.floors.items())),
         data=dataset.sha256,
         parts={t.id: t.part for t in dataset},
     )

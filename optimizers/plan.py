@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from ..eval.arm import ArmSettings
 from ..eval.job import Job, split_data
 from ..programs.pipeline import English, Route
 from ..signatures.features import FeatureSet
-from .metric import MetricName
+from .metric import MetricName, Objective
 from .strategies import STRATEGIES
 
 DEFAULT_STRATEGIES = ("random", "bootstrap", "coverage")
@@ -37,6 +38,8 @@ class Plan:
         candidates: Most candidates of one strategy.
         limit: Compare candidates on about so many transcripts of dev, with labels and groups as in all; None takes all.
         objective: What is maximised, as a mean over features.
+        thresholds: Whether finalists with P(true) are also tried with thresholds.
+        floors: Feature id to the least sensitivity that is acceptable; what misses it least is preferred, and thresholds are lowered for it.
         seed: Of all draws.
         engines: How engines are opened.
         out: The folder of runs.
@@ -59,6 +62,8 @@ class Plan:
     candidates: int = 4
     limit: int | None = 48
     objective: MetricName = "mcc"
+    thresholds: bool = True
+    floors: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
     engines: EngineSettings = field(default_factory=EngineSettings)
     out: Path = Path("runs")
@@ -78,7 +83,15 @@ class Plan:
             translator=self.translator if translated else None,
         )
 
-    def job(self, arm: ArmSettings) -> Job:
+    def goal(self) -> Objective:
+        """The objective with its floors.
+
+        Raises:
+            InputError: A floor is not above 0 and at most 1.
+        """
+        return Objective(self.objective, self.floors)
+
+    def job(self, arm: ArmSettings, notes: tuple[str, ...] = ()) -> Job:
         """The evaluation of an arm on all of dev."""
         return Job(
             arm=arm,
@@ -90,6 +103,7 @@ class Plan:
             split=self.split,
             split_seed=self.split_seed,
             accept_model_change=self.accept_model_change,
+            notes=notes,
             command=self.command,
         )
 
@@ -133,6 +147,11 @@ class Plan:
         if "translated" not in self.routes and (self.translator or self.english == "given"):
             option = "--translator" if self.translator else "--english given"
             raise InputError(f"{option} goes with --route translated; the direct route reads the source text")
+        unknown_floors = [f for f in self.goal().floors if f not in self.feature_set.ids]
+        if unknown_floors:
+            raise InputError(
+                f"--floor {unknown_floors[0]}: no such feature; there are: {', '.join(self.feature_set.ids)}"
+            )
         for model in self.models:
             for route in self.routes:
                 self.arm(model, route).check()

@@ -13,6 +13,7 @@ from ..eval.scores import ERROR_LIMIT
 from ..programs.pipeline import Extraction
 from .metric import MetricName, Objective
 from .strategies import Candidate
+from .thresholds import ThresholdFit
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +98,14 @@ class Trial:
     Attributes:
         candidate: The program.
         first: On the transcripts that all candidates are compared on.
-        whole: On all of dev, for finalists.
+        whole: On all of dev, for finalists; with thresholds as they decide out of fold.
+        fit: The thresholds of a finalist that has them, fitted on all of dev.
     """
 
     candidate: Candidate
     first: Scored
     whole: Scored | None = None
+    fit: ThresholdFit | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary without any text of a transcript."""
@@ -120,6 +123,8 @@ class Trial:
             "whole": self.whole
             and {"score": self.whole.value, "n": self.whole.n, "failures": self.whole.failures}
             | {"cost": self.whole.cost.to_dict()},
+            "thresholds": self.fit and self.fit.thresholds,
+            "without_threshold": self.fit and self.fit.refused,
         }
 
 

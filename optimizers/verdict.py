@@ -11,7 +11,7 @@ from ..eval.grids import Grid, figure
 from ..eval.intervals import percentile_bounds, replicate
 from ..eval.metrics import over_features, rates, under
 from ..eval.tables import METRIC_NAMES
-from .metric import MetricName
+from .metric import MetricName, Objective
 from .strategies import BASELINES
 from .trial import Trial, objective_of, without_errors
 
@@ -60,7 +60,12 @@ class Verdict:
             f"The best of {tried} programs is {best.candidate.strategy} ({best.candidate.description}): "
             f"mean {name} {figure(whole.value)} on {whole.n} transcripts of dev."
         ]
-        if best.candidate.strategy in BASELINES:
+        if best.fit is not None:
+            found.append(
+                f"It decides {len(best.fit.thresholds)} features by thresholds of their own; this score is out of fold, and the program's "
+                "thresholds are fitted on all of dev."
+            )
+        elif best.candidate.strategy in BASELINES:
             found.append(
                 f"No strategy beats {' and '.join(sorted({*self.against, best.candidate.strategy}, key=BASELINES.index))}."
             )
@@ -76,8 +81,8 @@ class Verdict:
         return {k: {**asdict(d), "beaten": d.value > 0, "proven": d.proven} for k, d in self.against.items()}
 
 
-def judge(finalists: Sequence[Trial], objective: MetricName) -> Verdict:
-    """Choose the best of the finalists, which were all scored on all of dev.
+def judge(finalists: Sequence[Trial], objective: Objective) -> Verdict:
+    """Choose the best of the finalists, which were all scored on all of dev: what misses the floors least, then the best score.
 
     Raises:
         CheckFailed: None of them has a score; the message says why.
@@ -87,9 +92,15 @@ def judge(finalists: Sequence[Trial], objective: MetricName) -> Verdict:
         first = next((t.whole or t.first for t in finalists), None)
         reason = (first and first.detail) or "no feature has both a positive and a negative label in dev"
         raise CheckFailed(f"no program could be scored: {reason}")
-    best = max(scored, key=lambda t: t.whole.value if t.whole and t.whole.value is not None else float("-inf"))
-    baselines = [t for t in scored if t.candidate.strategy in BASELINES and t is not best]
-    return Verdict(best, {t.candidate.strategy: difference(best, t, objective) for t in baselines})
+
+    def worth(trial: Trial) -> tuple[float, float]:
+        whole = trial.whole or trial.first
+        missed = objective.score(whole.table).shortfall if objective.floors else 0.0
+        return -missed, whole.value if whole.value is not None else float("-inf")
+
+    best = max(scored, key=worth)
+    baselines = [t for t in scored if t.candidate.strategy in BASELINES and t.fit is None and t is not best]
+    return Verdict(best, {t.candidate.strategy: difference(best, t, objective.metric) for t in baselines})
 
 
 def difference(one: Trial, other: Trial, objective: MetricName) -> Difference:

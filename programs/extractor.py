@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -100,6 +101,16 @@ class Extractor(dspy.Module):
                 f"thresholds need P(true), which the format {self.format} does not give; use one that does (probe, json)"
             )
         self._thresholds = checked
+
+    def deciding(self, thresholds: Mapping[str, float]) -> Extractor:
+        """The same program with other thresholds; both ask the same and share all else.
+
+        Raises:
+            InputError: As for `thresholds`.
+        """
+        other = copy.copy(self)
+        other.thresholds = dict(thresholds)
+        return other
 
     def set_demos(self, demos: Sequence[tuple[str, Mapping[str, bool | None]]]) -> None:
         """Use these worked examples, as (text, label per feature id).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from balin.data.transcripts import Transcript
 from balin.engines.protocol import Telemetry
 from balin.errors import CheckFailed
+from balin.optimizers.metric import Objective
 from balin.optimizers.strategies import Candidate
+from balin.optimizers.thresholds import ThresholdFit
 from balin.optimizers.trial import Cost, Scored, Trial, without_errors
 from balin.optimizers.verdict import difference, judge, trials_table
 from balin.programs.builtin import BUILT_IN
@@ -66,7 +69,7 @@ def test_cost_is_that_of_the_answers_wherever_they_came_from() -> None:
 
 def test_the_best_is_told_with_its_difference_to_each_baseline() -> None:
     finalists = [rightly(0.6, "zero-shot"), rightly(0.9, "study"), rightly(1.0)]
-    verdict = judge(finalists, "mcc")
+    verdict = judge(finalists, Objective("mcc"))
     assert verdict.best is finalists[2]
     assert list(verdict.against) == ["zero-shot", "study"]
     sure = verdict.against["zero-shot"]
@@ -79,14 +82,14 @@ def test_the_best_is_told_with_its_difference_to_each_baseline() -> None:
 
 
 def test_a_difference_that_chance_could_give_is_said_to_be_one() -> None:
-    verdict = judge([rightly(0.98, "zero-shot"), rightly(1.0)], "mcc")
+    verdict = judge([rightly(0.98, "zero-shot"), rightly(1.0)], Objective("mcc"))
     assert verdict.best.candidate.strategy == "coverage"
     assert not verdict.against["zero-shot"].proven
     assert "not more than chance could give" in " ".join(verdict.sentences("mcc", 2))
 
 
 def test_a_tie_is_the_baselines_and_said_so() -> None:
-    verdict = judge([rightly(0.9, "zero-shot"), rightly(0.8, "study"), rightly(0.9)], "macro_f1")
+    verdict = judge([rightly(0.9, "zero-shot"), rightly(0.8, "study"), rightly(0.9)], Objective("macro_f1"))
     assert verdict.best.candidate.strategy == "zero-shot"
     assert any("No strategy beats zero-shot and study." in s for s in verdict.sentences("macro_f1", 3))
     assert list(verdict.against) == ["study"]
@@ -94,15 +97,15 @@ def test_a_tie_is_the_baselines_and_said_so() -> None:
 
 def test_a_baseline_without_a_score_is_not_compared_with() -> None:
     dead = trial("study", [failed() for _ in NOTES])
-    assert list(judge([rightly(0.5, "zero-shot"), dead, rightly(1.0)], "mcc").against) == ["zero-shot"]
+    assert list(judge([rightly(0.5, "zero-shot"), dead, rightly(1.0)], Objective("mcc")).against) == ["zero-shot"]
     with pytest.raises(CheckFailed, match="no answer in 3 s"):
-        judge([dead], "mcc")
+        judge([dead], Objective("mcc"))
 
 
 def test_where_dev_has_one_class_only_the_reason_is_given() -> None:
     notes = [Transcript(f"n{n}", "–", labels=dict.fromkeys(SET.ids, False)) for n in range(5)]
     with pytest.raises(CheckFailed, match="no feature has both"):
-        judge([trial("zero-shot", [said(t, True) for t in notes], notes)], "mcc")
+        judge([trial("zero-shot", [said(t, True) for t in notes], notes)], Objective("mcc"))
 
 
 @settings(derandomize=True, deadline=None, max_examples=20)
@@ -132,3 +135,30 @@ def test_the_table_has_the_best_first_and_those_without_a_score_last() -> None:
     assert [row[0] for row in grid.rows] == ["coverage", "zero-shot", "random", "study"]
     assert grid.rows[0][6:] == ("120", "0.50", "10", "3")
     assert grid.rows[3][3:6] == ("–", "–", "60")
+
+
+def test_a_program_that_misses_a_floor_less_is_preferred_to_a_better_score() -> None:
+    def finds(pain: bool, fever: bool, strategy: str) -> Trial:
+        def answer(note: Transcript) -> Extraction:
+            told = {i: Answer.of(bool(note.labels[i]) and found) for i, found in (("pain", pain), ("fever", fever))}
+            return Extraction(told, Telemetry(requests=1))
+
+        return trial(strategy, [answer(t) for t in NOTES])
+
+    pain, fever = finds(True, False, "coverage"), finds(False, True, "bootstrap")
+    assert judge([pain, fever], Objective("mcc")).best is pain, "the first of equals"
+    assert judge([pain, fever], Objective("mcc", {"fever": 0.9})).best is fever
+    assert judge([pain, fever], Objective("mcc", {"pain": 0.9, "fever": 0.1})).best is pain
+
+
+def test_thresholds_on_a_baseline_are_no_baseline() -> None:
+    plain = rightly(0.8, "zero-shot")
+    tuned = replace(rightly(0.9, "zero-shot"), fit=ThresholdFit({"pain": 0.2}, {"fever": "too few"}, plain.first.table))
+    verdict = judge([plain, rightly(0.7, "study"), tuned], Objective("mcc"))
+    assert verdict.best is tuned
+    assert list(verdict.against) == ["zero-shot", "study"]
+    said = " ".join(verdict.sentences("mcc", 3))
+    assert "No strategy beats" not in said
+    assert "out of fold" in said
+    assert tuned.to_dict()["thresholds"] == {"pain": 0.2}
+    assert tuned.to_dict()["without_threshold"] == {"fever": "too few"}
