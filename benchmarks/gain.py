@@ -1,0 +1,198 @@
+"""How much choosing the demos gains: the winner on dev against five draws of the study's protocol, on the test part.
+
+    .venv/bin/python benchmarks/gain.py --out runs/gain                       # hours on two cores; resumes where it stopped
+    .venv/bin/python benchmarks/gain.py --out runs/gain --steps dev           # the choice on dev alone
+    .venv/bin/python benchmarks/gain.py --out runs/gain --limit 12 --test-limit 6 --model smollm2:135m   # a look at the machinery
+
+Steps: `dev` chooses a program on the corpus's English reference texts (at most `--candidates` of each strategy on 48 calls of
+dev, the best few on all of it); `test` scores it once, and five draws of the study's three random examples, all on the same
+calls; `translated` does the same with one strategy on the model's own translations, whose time is reported apart. Scoring the
+test part is logged beside the split, as with `balin evaluate`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from balin.data.corpus import read_corpus
+from balin.engines.opening import EngineSettings
+from balin.eval.arm import ArmSettings
+from balin.eval.grids import Grid, figure, figure_with_interval
+from balin.eval.intervals import RESAMPLES, percentile_bounds
+from balin.eval.job import Job, Outcome, run_evaluation
+from balin.eval.metrics import ERROR, AnswerTable
+from balin.eval.paired import PAIRED, resampled_values
+from balin.eval.runs import read_predictions
+from balin.eval.scores import Interval
+from balin.optimizers.optimization import optimize
+from balin.optimizers.plan import Plan
+from balin.optimizers.strategies import STRATEGIES
+from balin.signatures.features import load_feature_set
+
+MODEL = "qwen2.5-coder:1.5b"
+DRAWS = 5
+MCC = PAIRED.index("mcc")
+
+
+def main() -> None:
+    """Run the steps, write gain.json, print the tables; the last line is JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/gain"))
+    parser.add_argument(
+        "--steps", nargs="+", default=["dev", "test", "translated"], choices=("dev", "test", "translated")
+    )
+    parser.add_argument("--model", default=MODEL)
+    parser.add_argument("--strategies", nargs="+", default=[s for s in STRATEGIES if s not in ("zero-shot", "study")])
+    parser.add_argument("--translated-strategy", default="coverage", choices=list(STRATEGIES))
+    parser.add_argument("--candidates", type=int, default=8)
+    parser.add_argument("--limit", type=int, default=48, help="calls of dev that candidates are compared on")
+    parser.add_argument("--test-limit", type=int, help="only the first calls of test, for a look")
+    parser.add_argument("--slots", type=int, default=1, help="requests at once; seconds are then shares of the time")
+    options = parser.parse_args()
+    result: dict[str, Any] = {
+        "model": options.model,
+        "date": date.today().isoformat(),
+        "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, no GPU",
+    }
+    plan = _plan(options, "given", tuple(options.strategies))
+    if "dev" in options.steps or "test" in options.steps:
+        result["dev"], program = _chosen(plan)
+        if "test" in options.steps:
+            result["test"] = _tested(plan, program, options)
+    if "translated" in options.steps:
+        translated = replace(plan, english="model", strategies=(options.translated_strategy,))
+        result["translated_dev"], program = _chosen(translated)
+        result["translated_test"] = _tested(translated, program, options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "gain.json").write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    for name in ("test", "translated_test"):
+        if name in result:
+            print(_table(name, result[name]).markdown(), flush=True)
+    print(json.dumps({"out": str(options.out), **{k: v["gain"] for k, v in result.items() if k.endswith("test")}}))
+
+
+def _plan(options: argparse.Namespace, english: Any, strategies: tuple[str, ...]) -> Plan:
+    feature_set = load_feature_set("palliative13")
+    return Plan(
+        dataset=read_corpus(feature_set),
+        feature_set=feature_set,
+        models=(options.model,),
+        routes=("translated",),
+        english=english,
+        strategies=strategies,
+        candidates=options.candidates,
+        limit=options.limit,
+        engines=EngineSettings(choice="embedded", slots=options.slots),
+        out=options.out,
+        command=("python", *sys.argv),
+    )
+
+
+def _chosen(plan: Plan) -> tuple[dict[str, Any], str]:
+    """What was tried on dev, and the winner's file."""
+    found = optimize(plan, say=_say, advance=_advance)
+    (result,) = found.results
+    print(result.table(plan.objective).markdown(), flush=True)
+    for sentence in result.verdict.sentences(plan.objective, len(result.trials)):
+        print(sentence, flush=True)
+    return result.to_dict(plan.objective), result.arm.program
+
+
+def _tested(plan: Plan, program: str, options: argparse.Namespace) -> dict[str, Any]:
+    """The winner and the study's draws on the same calls of test, and their paired difference."""
+    arm = plan.arm(plan.models[0], "translated")
+    winner = _scored(plan, replace(arm, program=program), options, "winner")
+    draws = [_scored(plan, replace(arm, program="study", seed=seed), options, f"study-{seed}") for seed in range(DRAWS)]
+    tables = _shared([read_predictions(o.folder) for o in (winner, *draws)])
+    drawn = [
+        values[:, MCC, len(t.features)]
+        for values, t in zip(resampled_values(tables, "false", RESAMPLES, 0), tables, strict=True)
+    ]
+    gain = drawn[0] - np.mean(drawn[1:], axis=0)
+    means = [_mean_mcc(o) for o in (winner, *draws)]
+    low, high, _ = percentile_bounds(gain)
+    seconds = [o.run["cost"]["seconds_per_transcript"] for o in (winner, *draws)]
+    return {
+        "n": len(tables[0].ids),
+        "arms": [
+            {"name": name, "scores": o.scores.summary(), "cost": o.run["cost"], "run": o.folder.name}
+            for name, o in zip(["winner", *(f"study, draw {s}" for s in range(DRAWS))], (winner, *draws), strict=True)
+        ],
+        "gain": {
+            "winner": means[0],
+            "study_mean": statistics.mean(means[1:]),
+            "study_spread": [min(means[1:]), max(means[1:])],
+            "difference": means[0] - statistics.mean(means[1:]),
+            "interval": [float(low), float(high)],
+            "seconds_share": seconds[0] / statistics.mean(seconds[1:]),
+        },
+    }
+
+
+def _scored(plan: Plan, arm: ArmSettings, options: argparse.Namespace, name: str) -> Outcome:
+    job: Job = replace(plan.job(arm), part="test", limit=options.test_limit, name=f"test-{plan.english}-{name}")
+    outcome = run_evaluation(job, say=_say, advance=_advance)
+    print(f"test, {plan.english} English, {name}: mean MCC {_mean_mcc(outcome):.3f}", flush=True)
+    return outcome
+
+
+def _mean_mcc(outcome: Outcome) -> float:
+    return float(outcome.scores.summary()["mcc"]["mean"])
+
+
+def _shared(tables: list[AnswerTable]) -> list[AnswerTable]:
+    """The tables with those calls only that every arm has answered, in one order."""
+    ids = [i for i in tables[0].ids if all(i in t.ids for t in tables)]
+    rows = [np.array([t.ids.index(i) for i in ids]) for t in tables]
+    kept = ~sum(
+        ((t.state[r] == ERROR).any(axis=1) for t, r in zip(tables, rows, strict=True)), np.zeros(len(ids), bool)
+    )
+    return [
+        AnswerTable(
+            tuple(t.ids[i] for i in r[kept]), tuple(t.groups[i] for i in r[kept]), t.features, t.gold[r[kept]],
+            t.state[r[kept]], t.p_true[r[kept]],
+        )
+        for t, r in zip(tables, rows, strict=True)
+    ]  # fmt: skip
+
+
+def _table(name: str, tested: dict[str, Any]) -> Grid:
+    gain = tested["gain"]
+    rows = [
+        (
+            arm["name"],
+            figure(arm["scores"]["mcc"]["mean"], 3),
+            figure(arm["scores"]["macro_f1"]["mean"], 3),
+            figure(arm["cost"]["seconds_per_transcript"], 2),
+            figure(arm["cost"]["translation_seconds_per_transcript"], 1),
+        )
+        for arm in tested["arms"]
+    ]
+    told = figure_with_interval(gain["difference"], Interval(*gain["interval"]), 3)
+    notes = (f"Gain in mean MCC over the mean of the draws: {told}; {gain['seconds_share']:.0%} of their seconds.",)
+    columns = ("Arm", "mean MCC", "mean macro-F1", "s a call", "s to translate")
+    return Grid(f"{name}, {tested['n']} calls", columns, tuple(rows), notes)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _advance(phase: str, done: int, total: int) -> None:
+    if done and done % 10 == 0:
+        print(f"  {phase} {done}/{total}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
