@@ -104,7 +104,11 @@ class Search:
                     reason = self._ended()
                     if reason is not None:
                         return reason
-                    self.keeper.study.optimize(self._trial, n_trials=1, catch=(_Elsewhere, Unscored))
+                    try:
+                        self.keeper.study.optimize(self._trial, n_trials=1, catch=(_Elsewhere, Unscored))
+                    except optuna.exceptions.UpdateFinishedTrialError:
+                        # Another worker put the queue in order just now, and has queued this configuration again.
+                        continue
                     self._told()
             except Halted as halted:
                 return str(halted)

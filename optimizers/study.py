@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import datetime
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -201,26 +201,29 @@ class Keeper:
                 self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         optuna.storages.fail_stale_trials(self.study)
         trials = self.trials()
-        held = {key(t.user_attrs["asked"]) for t in trials if "asked" in t.user_attrs and not is_lost(t)}
-        again = []
-        for trial in trials:
-            asked = trial.user_attrs.get("asked")
-            if asked is not None and is_lost(trial) and key(asked) not in held and outcome(trial) != DROPPED:
-                held.add(key(asked))
-                again.append(asked)
-        # What was lost comes before what still waits, as if nothing had happened. Beside other workers, who may take what
-        # waits at any moment, the order is not exact anyway.
-        if again and not self.worker.others():
-            again += [t.user_attrs["asked"] for t in self._withdrawn(trials)]
-        for asked in again:
-            self.enqueue(asked)
-
-    def _withdrawn(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """The trials that wait, taken out of the queue."""
         waiting = [t for t in trials if t.state == TrialState.WAITING and "asked" in t.user_attrs]
-        for trial in waiting:
-            self.study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-        return waiting
+        lost = self._lost(trials)
+        # Nobody else can take what waits, so it can be put in the order in which it was first drawn, as if nothing had
+        # happened; a kill between two steps of this leaves the same configurations, and they are put in order next time.
+        # Beside other workers the order is not exact anyway.
+        wanted = sorted([*waiting, *lost], key=_first_drawn(trials)) if not self.worker.others() else lost
+        if wanted == waiting:
+            return
+        for trial in waiting if wanted is not lost else ():
+            # A worker that has just come may be at the same; what both queue again is tried once all the same.
+            with suppress(optuna.exceptions.UpdateFinishedTrialError):
+                self.study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        for trial in wanted:
+            self.enqueue(trial.user_attrs["asked"])
+
+    def _lost(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """One lost trial of each configuration that nobody has tried, is at or has waiting."""
+        held = {key(t.user_attrs["asked"]) for t in trials if "asked" in t.user_attrs and not is_lost(t)}
+        found = {}
+        for trial in trials:
+            if "asked" in trial.user_attrs and is_lost(trial) and outcome(trial) != DROPPED:
+                found.setdefault(key(trial.user_attrs["asked"]), trial)
+        return [trial for k, trial in found.items() if k not in held]
 
     def enqueue(self, chosen: Choices) -> None:
         """Have this configuration tried next."""
@@ -242,3 +245,12 @@ class Keeper:
         begun = trial.datetime_start
         young = begun is not None and datetime.datetime.now() - begun < datetime.timedelta(seconds=HEARTBEAT)
         return not (young and self.worker.others())
+
+
+def _first_drawn(trials: Sequence[FrozenTrial]) -> Callable[[FrozenTrial], int]:
+    """The number of the first trial of a trial's configuration."""
+    first: dict[str, int] = {}
+    for trial in trials:
+        if "asked" in trial.user_attrs:
+            first.setdefault(key(trial.user_attrs["asked"]), trial.number)
+    return lambda trial: first[key(trial.user_attrs["asked"])]
