@@ -10,6 +10,7 @@ only finished trials: so a study that was interrupted goes on with the draws tha
 from __future__ import annotations
 
 import datetime
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,11 +21,15 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from ..data.files import private_folder
 from ..data.store import key_of
 from ..errors import InputError
 from .budget import Spent
+from .goals import Direction
 from .space import Choices, key
 from .workers import Worker
 
@@ -93,14 +98,36 @@ def quietly() -> Iterator[None]:
         optuna.logging.set_verbosity(level)
 
 
-def open_study(name: str, folder: Path, storage: str | None, seed: int) -> optuna.Study:
+def journal_path(storage: str | None) -> Path | None:
+    """The journal file that a storage names (`journal:PATH`, or a path that ends in .journal); None for any other."""
+    if storage is None or "://" in storage:
+        return None
+    if storage.startswith("journal:"):
+        return Path(storage.removeprefix("journal:"))
+    return Path(storage) if storage.endswith(".journal") else None
+
+
+def shared_folder(folder: Path, storage: str | None) -> Path:
+    """Where workers see each other: beside a journal file, which lies on a disk that all of them have, else the search's folder."""
+    journal = journal_path(storage)
+    if journal is None:
+        return folder
+    shared = journal.with_name(f"{journal.name}.workers")
+    private_folder(shared)
+    return shared
+
+
+def open_study(
+    name: str, folder: Path, storage: str | None, seed: int, directions: Sequence[Direction] = ("maximize",)
+) -> optuna.Study:
     """The study of that name, made where it is missing.
 
     Args:
         name: Its name.
         folder: Holds `study.db`, unless a storage is given.
-        storage: A database's URL, as SQLAlchemy has them.
+        storage: A database's URL, as SQLAlchemy has them, or a journal file.
         seed: Of the draws.
+        directions: Of the objectives.
 
     Raises:
         InputError: The storage cannot be opened.
@@ -108,28 +135,38 @@ def open_study(name: str, folder: Path, storage: str | None, seed: int) -> optun
     from sqlalchemy.exc import SQLAlchemyError
 
     path = (folder / "study.db").resolve()
-    url = storage or f"sqlite:///{path}"
+    journal = journal_path(storage)
     try:
         with quietly():
-            opened = optuna.storages.RDBStorage(
-                url,
-                # SQLite lets one write at a time; the others wait.
-                engine_kwargs={"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {},
-                heartbeat_interval=HEARTBEAT,
-            )
+            opened = _database(storage or f"sqlite:///{path}") if journal is None else _journal(journal)
             study = optuna.create_study(
                 study_name=name, storage=opened, sampler=PlaceSampler(seed), pruner=optuna.pruners.NopPruner(),
-                direction="maximize", load_if_exists=True,
+                directions=list(directions), load_if_exists=True,
             )  # fmt: skip
     except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
         where = "--storage" if storage else str(path)
         raise InputError(
             f"{where}: the study's storage cannot be opened ({type(error).__name__}); give a database's URL such as "
-            "sqlite:///study.db, with its driver installed, or leave --storage out"
+            "sqlite:///study.db, with its driver installed, a journal file such as study.journal, or leave --storage out"
         ) from None
-    if storage is None:
-        path.chmod(0o600)
+    if storage is None or journal is not None:
+        (journal or path).chmod(0o600)
     return study
+
+
+def _database(url: str) -> optuna.storages.BaseStorage:
+    return optuna.storages.RDBStorage(
+        url,
+        # SQLite lets one write at a time; the others wait.
+        engine_kwargs={"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {},
+        heartbeat_interval=HEARTBEAT,
+    )
+
+
+def _journal(path: Path) -> optuna.storages.BaseStorage:
+    # Made here, so that nobody else can read it at any moment.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    return JournalStorage(JournalFileBackend(str(path)))
 
 
 def result(trial: FrozenTrial) -> dict[str, Any]:
@@ -219,7 +256,7 @@ class Keeper:
     def _lost(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         """One lost trial of each configuration that nobody has tried, is at or has waiting."""
         held = {key(t.user_attrs["asked"]) for t in trials if "asked" in t.user_attrs and not is_lost(t)}
-        found = {}
+        found: dict[str, FrozenTrial] = {}
         for trial in trials:
             if "asked" in trial.user_attrs and is_lost(trial) and outcome(trial) != DROPPED:
                 found.setdefault(key(trial.user_attrs["asked"]), trial)

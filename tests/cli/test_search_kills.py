@@ -94,7 +94,7 @@ def trials(out: Path) -> list[dict[str, Any]]:
     (file,) = out.glob("search-*/search.json")
     found: list[dict[str, Any]] = json.loads(file.read_text())["trials"]
     for row in found:
-        del row["cost"]["seconds"]
+        del row["cost"]["seconds"], row["latency"]
     return found
 
 
