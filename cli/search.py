@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -19,6 +19,9 @@ from .options import (
     read_data,
     split_options,
 )
+
+if TYPE_CHECKING:
+    from ..optimizers.search_plan import SearchPlan
 
 EPILOG = """\b
 Examples:
@@ -80,6 +83,18 @@ STRATEGIES = ("random", "labeled", "bootstrap", "random-search", "coverage")
     help="How many draws of the demos for each strategy and number.",
 )  # fmt: skip
 @click.option(
+    "--instructions", multiple=True, default=("default",), show_default=True, metavar="NAME",
+    help="Wordings of the prompt: default, terse, exclusions, and those that the study file adds.",
+)  # fmt: skip
+@click.option(
+    "--votes", type=click.IntRange(min=1), multiple=True, default=(1,), show_default=True, metavar="N",
+    help="How many sampled answers vote; 1 is one greedy answer. Not for probe.",
+)  # fmt: skip
+@click.option(
+    "--temperature", type=click.FloatRange(0, 2, min_open=True), default=0.7, show_default=True, metavar="T",
+    help="Of answers that vote.",
+)  # fmt: skip
+@click.option(
     "--thresholds", type=click.Choice(["search", "on", "off"]), default="search", show_default=True,
     help="Thresholds on P(true): a choice, always where there is one, never.",
 )  # fmt: skip
@@ -92,6 +107,21 @@ STRATEGIES = ("random", "labeled", "bootstrap", "random-search", "coverage")
     "--objective", type=click.Choice(["mcc", "macro_f1"]), default="mcc", show_default=True,
     help="What is maximised, as a mean over the features.",
 )  # fmt: skip
+@click.option(
+    "--pareto",
+    is_flag=True,
+    help="Seconds a transcript are a second objective; shows the Pareto front, and prunes nothing.",
+)
+@click.option(
+    "--max-missing",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Limit: most missing answers, as a share of all.",
+)
+@click.option(
+    "--max-latency", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Limit: most seconds a transcript."
+)
+@click.option("--min-sensitivity", type=click.FloatRange(0, 1), metavar="X", help="Limit: least mean sensitivity.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of all draws.")
 @click.option(
     "--prune/--no-prune", default=True, show_default=True, help="End trials that are clearly worse than the best."
@@ -105,8 +135,9 @@ STRATEGIES = ("random", "labeled", "bootstrap", "random-search", "coverage")
     "--max-seconds", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Wall time of this command."
 )
 @click.option(
-    "--storage", metavar="URL", help="A database for the study, as SQLAlchemy names it.  [default: a file in DIR]"
-)
+    "--storage", metavar="URL",
+    help="A database for the study, as SQLAlchemy names it, or a journal file (*.journal).  [default: a file in DIR]",
+)  # fmt: skip
 @out_option
 @json_option
 def command(**options: Any) -> int:
@@ -115,66 +146,87 @@ def command(**options: Any) -> int:
     Zero-shot and the study's protocol are tried first, and then what Optuna draws. Configurations are scored on dev; the test
     part is not touched. The same command goes on with a search that was stopped, and several at once work on it together.
     """
+    from ..optimizers.search_job import search
+    from ..optimizers.search_report import front_table, importance_table, search_table
+
+    context = click.get_current_context()
+    texts = _take_file(context, options) if options["study_file"] is not None else {}
+    plan = _plan(options, texts, context.obj or ("balin",))
+    if plan.base.dataset.rejects:
+        note(
+            f"{len(plan.base.dataset.rejects)} rows of {plan.base.dataset.name} cannot be used; `balin data check` lists them"
+        )
+    with progress() as advance:
+        found = search(plan, say=note, advance=advance)
+    document = found.document
+    show(search_table(document), aside=options["as_json"])
+    if "front" in document:
+        show(front_table(document), aside=options["as_json"])
+    if document.get("importances"):
+        show(importance_table(document), aside=options["as_json"])
+    for sentence in document.get("says", ()):
+        note(sentence)
+    if found.outcome is not None:
+        note(f"program: {document['program']}\nrun: {found.outcome.folder}")
+    note(f"study: {found.folder}")
+    if options["as_json"]:
+        print_json(document)
+    return 1 if found.outcome is not None and found.outcome.scores.too_many_errors else 0
+
+
+def _plan(options: dict[str, Any], texts: dict[str, str], called: tuple[str, ...]) -> SearchPlan:
+    """What the options say."""
     from ..optimizers.budget import Budget
+    from ..optimizers.goals import Goals
     from ..optimizers.plan import Plan
-    from ..optimizers.search_job import SearchPlan, search
-    from ..optimizers.search_report import search_table
+    from ..optimizers.search_plan import SearchPlan
     from ..optimizers.space import Space
     from ..signatures.features import load_feature_set
 
-    context = click.get_current_context()
-    if options["study_file"] is not None:
-        _take_file(context, options)
     feature_set = load_feature_set(options["features"])
-    dataset = read_data(options["data"], feature_set)
-    space = Space(
-        models=tuple(options["models"]),
-        routes=tuple(options["routes"]),
-        english=options["english"],
-        translators=tuple(options["translators"]),
-        languages=tuple(options["languages"]),
-        formats=tuple(options["formats"]),
-        strategies=tuple(options["strategies"]),
-        demos=tuple(options["demos"]),
-        draws=options["draws"],
-        thresholds=options["thresholds"],
+    several = (
+        "models",
+        "routes",
+        "translators",
+        "languages",
+        "formats",
+        "strategies",
+        "demos",
+        "instructions",
+        "votes",
     )
+    chosen: dict[str, Any] = {name: tuple(options[name]) for name in several}
+    chosen |= {name: options[name] for name in ("english", "draws", "temperature", "thresholds")}
+    space = Space(**chosen, texts=texts)
+    same = ("limit", "objective", "seed", "out", "split", "split_seed", "accept_model_change")
     base = Plan(
-        dataset=dataset,
+        dataset=read_data(options["data"], feature_set),
         feature_set=feature_set,
         models=space.models,
         routes=space.routes,
         english=space.english,
-        limit=options["limit"],
-        objective=options["objective"],
-        seed=options["seed"],
         engines=engine_settings(options),
-        out=options["out"],
-        split=options["split"],
-        split_seed=options["split_seed"],
-        accept_model_change=options["accept_model_change"],
-        command=context.obj or ("balin",),
+        command=called,
+        **{name: options[name] for name in same},
     )
     budget = Budget(*(options[f"max_{name}"] for name in ("trials", "calls", "tokens", "seconds")))
-    if dataset.rejects:
-        note(f"{len(dataset.rejects)} rows of {dataset.name} cannot be used; `balin data check` lists them")
-    with progress() as advance:
-        found = search(SearchPlan(base, space, budget, options["prune"], options["storage"]), say=note, advance=advance)
-    show(search_table(found.document), aside=options["as_json"])
-    for sentence in found.document.get("says", ()):
-        note(sentence)
-    if found.outcome is not None:
-        note(f"program: {found.document['program']}\nrun: {found.outcome.folder}")
-    note(f"study: {found.folder}")
-    if options["as_json"]:
-        print_json(found.document)
-    return 1 if found.outcome is not None and found.outcome.scores.too_many_errors else 0
+    goals = Goals(
+        **{name: options[name] for name in ("objective", "pareto", "max_missing", "max_latency", "min_sensitivity")}
+    )
+    return SearchPlan(base, space, budget, goals, options["prune"], options["storage"])
 
 
-def _take_file(context: click.Context, options: dict[str, Any]) -> None:
-    """Put what the study file says in the place of defaults; what stands on the command line stays."""
+def _take_file(context: click.Context, options: dict[str, Any]) -> dict[str, str]:
+    """Put what the study file says in the place of defaults; what stands on the command line stays.
+
+    Returns:
+        The texts of its instructions.
+    """
     from ..optimizers.study_file import read_study_file
 
-    for name, value in read_study_file(options["study_file"]).items():
+    found = read_study_file(options["study_file"])
+    texts: dict[str, str] = found.pop("texts", {})
+    for name, value in found.items():
         if context.get_parameter_source(name) is ParameterSource.DEFAULT:
             options[name] = value
+    return texts

@@ -56,6 +56,11 @@ def _facts(manifest: Manifest, step: ExtractStep) -> Grid:
         ("Reads", f"{reads}{first} (source language {manifest.feature_set.source_language})"),
         *((f"Model, {kind}", _model(model)) for kind, model in manifest.models.items()),
         ("Answers written as", step.format),
+        *(
+            (("Votes", f"the majority of {step.votes.n} answers at temperature {step.votes.temperature:g}"),)
+            if step.votes
+            else ()
+        ),
         ("Prompt", f"in {step.language}, {len(demos)} worked examples{origin}"),
         ("Thresholds on P(true)", ", ".join(f"{i} {t:g}" for i, t in step.thresholds.items()) or "none fitted"),
         ("Program", f"{manifest.program.name}, {manifest.program.hash}"),

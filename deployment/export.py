@@ -42,6 +42,7 @@ from .manifest import (
     StepKind,
     TranslateStep,
     Vector,
+    VotesEntry,
 )
 from .modelfile import ollama_files
 from .output import columns
@@ -119,7 +120,7 @@ class _Export:
             models["translate"] = _model({k: v for k, v in run["translator"].items() if k != "program"})
         vector = Vector(text=VECTOR_TEXT, messages=tuple(runner.messages_hash(s, VECTOR_TEXT) for s in steps))
         files = {
-            "steps.json": _json([s.model_dump(mode="json", by_alias=True) for s in steps]),
+            "steps.json": _json([s.to_dict() for s in steps]),
             "test_vector.json": _json(vector.model_dump(mode="json")),
             "metrics.json": self.metrics,
         }
@@ -198,7 +199,7 @@ def extract_step(extractor: Extractor) -> ExtractStep:
     def prompt(text: str) -> Prompt:
         return extractor.adapter.prompt(extractor.predict.signature, extractor.predict.demos, {INPUT: text})
 
-    blank = prompt("")
+    blank, votes = prompt(""), extractor.votes
     step = ExtractStep(
         messages=template(lambda text: prompt(text).messages),
         max_tokens=blank.max_tokens,
@@ -211,6 +212,7 @@ def extract_step(extractor: Extractor) -> ExtractStep:
         partial=blank.partial,
         probes=blank.probes,
         thresholds=extractor.thresholds,
+        votes=None if votes is None else VotesEntry(n=votes.n, temperature=votes.temperature),
     )
     return _checked(step, prompt(VECTOR_TEXT))
 

@@ -16,6 +16,7 @@ from ..data.store import canonical
 from ..engines.protocol import ModelIdentity, Role
 from ..programs.decisions import check_thresholds
 from ..programs.formats import FORMATS
+from ..programs.votes import Votes
 from ..signatures.features import Feature, FeatureSet
 
 SCHEMA_VERSION = 1
@@ -98,9 +99,16 @@ class _Asking(_Strict):
     @property
     def hash(self) -> str:
         """SHA-256 (hex) of all that decides what is asked: the step's name in the store. Thresholds change no question."""
-        return hashlib.sha256(
-            canonical(self.model_dump(mode="json", by_alias=True, exclude={"thresholds"}))
-        ).hexdigest()
+        content = self.to_dict()
+        content.pop("thresholds", None)
+        return hashlib.sha256(canonical(content)).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; without a key for votes where nobody votes, as before there were any."""
+        content = self.model_dump(mode="json", by_alias=True)
+        if content.get("votes", "") is None:
+            del content["votes"]
+        return content
 
 
 class TranslateStep(_Asking):
@@ -109,6 +117,22 @@ class TranslateStep(_Asking):
     kind: Literal["translate"] = "translate"
     target: str
     repeat_penalty: Annotated[float, Field(ge=1)]
+
+
+class VotesEntry(_Strict):
+    """A `Votes`: that many answers are sampled, and the majority counts."""
+
+    n: int
+    temperature: float
+
+    @property
+    def votes(self) -> Votes:
+        """The votes.
+
+        Raises:
+            InputError: The numbers mean nothing.
+        """
+        return Votes(self.n, self.temperature)
 
 
 class ExtractStep(_Asking):
@@ -124,6 +148,7 @@ class ExtractStep(_Asking):
     partial: bool
     probes: tuple[str, ...]
     thresholds: dict[str, float]
+    votes: VotesEntry | None = None
 
 
 Step = TranslateStep | ExtractStep
@@ -213,7 +238,7 @@ def check_steps(steps: tuple[Step, ...], manifest: Manifest, feature_set: Featur
 
     Raises:
         ValueError: They cannot; the message says why.
-        InputError: The thresholds are not for this feature set.
+        InputError: Thresholds or votes cannot be.
     """
     kinds = tuple(s.kind for s in steps)
     if kinds not in (("extract",), ("translate", "extract")) or set(kinds) != set(manifest.models):
@@ -228,6 +253,10 @@ def check_steps(steps: tuple[Step, ...], manifest: Manifest, feature_set: Featur
         raise ValueError(f"{len(last.probes)} probes for {len(feature_set)} features")
     if bool(last.probes) != (last.format == "probe"):
         raise ValueError(f"probes and the format {last.format!r} do not go together")
+    if last.votes is not None:
+        if last.probes:
+            raise ValueError("probes are read and not written, so there is nothing to vote on")
+        last.votes.votes  # noqa: B018  # refuses numbers that mean nothing
     check_thresholds(last.thresholds, feature_set.ids)
 
 

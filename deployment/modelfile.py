@@ -1,7 +1,7 @@
 """The program as a model of Ollama's own: a Modelfile for `ollama create`.
 
 A Modelfile can hold one fixed conversation and the options. It can neither translate first, nor read one token a feature, nor
-decide by thresholds; such programs are refused with the reason.
+let several answers vote, nor decide by thresholds; such programs are refused with the reason.
 
 Ollama's reader of Modelfiles drops characters that Go does not call printable, among them the half-space of Persian (U+200C),
 and ends a text at three quotation marks before a line's end (ollama/parser/parser.go). Where a text has one of these, the
@@ -50,6 +50,8 @@ def _check(step: ExtractStep, route: str) -> None:
         reason = "it reads English, and a Modelfile translates nothing"
     elif step.probes:
         reason = f"the format {step.format} reads one token for each feature, and a Modelfile makes one answer"
+    elif step.votes is not None:
+        reason = f"{step.votes.n} sampled answers vote, and a Modelfile makes one"
     elif step.thresholds:
         reason = "it decides by thresholds on P(true), which a Modelfile cannot hold"
     elif [m.role for m in step.messages[:1]] != ["system"] or len(step.messages) < 2:

@@ -14,6 +14,7 @@ from ..engines.protocol import ChatRequest, Completion, Engine, Message, Telemet
 from ..programs.decisions import decide
 from ..programs.formats import Prompt, Task, answer_format
 from ..programs.translation import token_limit
+from ..programs.votes import count_votes
 from ..signatures.answers import Answer
 from ..signatures.features import FeatureSet
 from .manifest import ExtractStep, ModelEntry, Step, TranslateStep
@@ -75,8 +76,15 @@ def extract(step: ExtractStep, feature_set: FeatureSet, model: ModelEntry, engin
         CallError: This text could not be read.
         EngineUnavailable: Nothing further can be asked.
     """
-    completions = _ask(engine, prompt(step, text), model)
-    answers = answer_format(step.format).read(task(step, feature_set), completions)
+    asked, wanted, written = prompt(step, text), task(step, feature_set), answer_format(step.format)
+    if step.votes is None:
+        completions = _ask(engine, asked, model)
+        answers = written.read(wanted, completions)
+    else:
+        votes = step.votes.votes
+        sampled = (model.model_copy(update={"temperature": votes.temperature, "seed": s}) for s in votes.seeds)
+        completions = [c for options in sampled for c in _ask(engine, asked, options)]
+        answers = count_votes([written.read(wanted, [c]) for c in completions])
     return Extracted(answers, sum((c.telemetry for c in completions), Telemetry()))
 
 

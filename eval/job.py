@@ -231,6 +231,7 @@ def _describe(
         "asked": extractor.asking_hash(),
         "language": extractor.adapter.language,
         "thresholds": extractor.thresholds,
+        "votes": extractor.votes and asdict(extractor.votes),
     }
     translator = result.translator and {
         **result.translator[1].to_dict(),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
+from .space import Space
 
 
 @dataclass(frozen=True)
@@ -123,26 +124,32 @@ class Halt:
             raise Halted(f"the stop file {self.stop_file} is there; remove it and give the command again to go on")
 
 
-def estimate(budget: Budget, transcripts: int, features: int, configurations: int, formats: Iterable[str]) -> str:
-    """What the search will take at most, in a sentence, before anything is asked.
+def estimate(budget: Budget, transcripts: int, dev: int, features: int, space: Space) -> str:
+    """What the search will take at most, in sentences, before anything is asked.
 
     Args:
         budget: Its limits.
         transcripts: Scored in each trial.
+        dev: Transcripts that finalists are scored on.
         features: Calls that one answer of `probe` takes.
-        configurations: In the space.
-        formats: The answer formats that are searched.
+        space: What is searched.
     """
+    configurations = sum(1 for _ in space.configurations())
     most = configurations if budget.trials is None else min(budget.trials, configurations)
-    dearest = features if "probe" in formats else 1
-    calls = most * transcripts * dearest
+    probes = features if "probe" in space.formats else 1
+    votes = max(space.votes) if space.formats != ("probe",) else 1
+    calls = most * transcripts * max(probes, votes)
+    why = [f"a probe takes {probes} short ones"] * (probes > 1) + [f"up to {votes} votes"] * (votes > 1)
     text = (
         f"{most} of {configurations} configurations on {transcripts} transcripts: at most {most * transcripts} answers, "
-        f"{calls} calls" + (f" (a probe takes {features} short ones)" if dearest > 1 else "")
+        f"{calls} calls" + (f" ({', '.join(why)})" if why else "")
     )
     limits = [
         f"{limit:g} {name}"
         for name, limit in (("calls", budget.calls), ("generated tokens", budget.tokens), ("seconds", budget.seconds))
         if limit is not None
     ]
-    return text + (f"; it stops at {' or '.join(limits)}" if limits else "")
+    text += f"; it stops at {' or '.join(limits)}" if limits else ""
+    if dev > transcripts:
+        text += f". Then, outside the limits, the best few on the other {dev - transcripts} transcripts of dev"
+    return text

@@ -14,13 +14,15 @@ from ..eval.arm import Advance, ArmSettings
 from ..programs.builtin import BUILT_IN
 from ..programs.extractor import Extractor
 from ..programs.pipeline import Extraction
+from ..programs.votes import Votes
+from ..signatures.wording import DEFAULT, instructions
 from .bench import Bench
 from .budget import Meter
 from .ground import Ground
 from .plan import Plan
 from .proposals import Proposer
 from .room import Rates, Room, measured_rates
-from .space import OWN, Choices
+from .space import OWN, Choices, Space
 from .strategies import STRATEGIES, Candidate, Eligible, Setting, eligible, study, zero_shot
 
 # So many answers of zero-shot tell how many tokens a character has.
@@ -39,6 +41,7 @@ class Place:
         texts: Id to the text that the route reads, of pool and dev.
         usable: The pool's transcripts that may become demos.
         meter: Told every answer that is needed.
+        space: Has the wordings and the temperature.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Place:
     texts: dict[str, str]
     usable: Eligible
     meter: Meter
+    space: Space
     _rates: dict[tuple[str, str], Rates] = field(default_factory=dict)
 
     def answers(self, program: Extractor, transcripts: Sequence[Transcript], phase: str) -> list[Extraction]:
@@ -71,15 +75,26 @@ class Place:
         if name == study.NAME:
             return next(study.candidates(replace(setting, seed=setting.seed + draw)), None)
         made = STRATEGIES[name](replace(setting, candidates=draw + 1))
-        return next(islice(made, draw, None), None)
+        found = next(islice(made, draw, None), None)
+        votes = int(chosen.get("votes", 1))
+        if found is not None and votes > 1:
+            # Now, and not before: what a strategy asks to choose demos is one greedy answer each, shared by all votes.
+            found.program.votes = Votes(votes, self.space.temperature)
+        return found
 
     def _setting(self, chosen: Choices) -> Setting:
         language = str(chosen["language"])
         answer_format = str(chosen.get("format", BUILT_IN["study"].build(self.plan.feature_set, language).format))
 
-        def build() -> Extractor:
+        def plain() -> Extractor:
             program = BUILT_IN["few-shot"].build(self.plan.feature_set, language)
             program.set_format(answer_format)
+            return program
+
+        def build() -> Extractor:
+            program = plain()
+            signature = program.predict.signature
+            program.predict.signature = signature.with_instructions(self._instructions(chosen, language))
             return program
 
         demos = 0 if chosen["strategy"] == zero_shot.NAME else int(chosen.get("demos", 0))
@@ -95,13 +110,19 @@ class Place:
             proposer=Proposer(self.bench.engine, self.bench.store),
             room=Room(
                 num_ctx=self.bench.engine.identity.num_ctx,
-                rates=self._measured(build, language, answer_format) if needed else Rates(0.0, 0.0),
+                rates=self._measured(plain, language, answer_format) if needed else Rates(0.0, 0.0),
                 longest=longest,
             ),
             demos=demos,
             candidates=1,
             seed=self.plan.seed,
         )
+
+    def _instructions(self, chosen: Choices, language: str) -> str:
+        name = str(chosen.get("instructions", DEFAULT))
+        if name in self.space.texts:
+            return self.space.texts[name]
+        return instructions(self.plan.feature_set, language, name)
 
     def _measured(self, build: Callable[[], Extractor], language: str, answer_format: str) -> Rates:
         """Tokens of a character, from a few answers of the program without demos."""
@@ -123,6 +144,7 @@ class Places:
 
     Attributes:
         plan: What is wanted.
+        space: What is searched.
         dataset: The data with their parts.
         order: The transcripts that trials are scored on.
         folder: The search's.
@@ -132,6 +154,7 @@ class Places:
     """
 
     plan: Plan
+    space: Space
     dataset: Dataset
     order: Sequence[Transcript]
     folder: Path
@@ -183,4 +206,4 @@ class Places:
         texts = {t.id: text for t in asked if (text := bench.text(t)) is not None}
         others = [t for t in self.dataset if t.part in ("dev", "test")]
         usable = eligible(self.dataset.part("pool").transcripts, others, texts, self.plan.feature_set)
-        return Place(name, self.plan, bench, self.order, texts, usable, self.meter)
+        return Place(name, self.plan, bench, self.order, texts, usable, self.meter, self.space)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
@@ -17,7 +17,7 @@ from ..data.transcripts import Transcript
 from ..eval.metrics import AnswerTable
 from .budget import Budget, Halt, Halted, Meter
 from .examination import Examiner, Unscored, check_failures, decided, pack, unpack
-from .metric import MetricName
+from .goals import Goals, keeps, latency
 from .pruning import first_rows, hopeless
 from .space import Space, Value, describe, key
 from .study import (
@@ -35,6 +35,7 @@ from .study import (
     spent,
     tried,
 )
+from .trial import Scored
 
 # After so many draws in a row that were tried before, one that was not is taken at random.
 REPEATS = 3
@@ -44,36 +45,47 @@ class _Elsewhere(Exception):
     """Another worker has this configuration, or the budget is taken up; the trial is dropped and counts for nothing."""
 
 
+@dataclass(frozen=True)
+class Searching:
+    """What is searched, for what, and for how long.
+
+    Attributes:
+        space: What may be chosen.
+        budget: How much may be spent.
+        goals: What is looked for.
+        seed: Of all draws.
+        prune: Whether trials may end early; not with two objectives.
+    """
+
+    space: Space
+    budget: Budget
+    goals: Goals
+    seed: int = 0
+    prune: bool = True
+
+
 @dataclass
 class Search:
     """A study at work, in one worker.
 
     Attributes:
         keeper: Of the study.
-        space: What is searched.
+        task: What is searched, for what, and for how long.
         examiner: Gives answers.
         ends: How many transcripts there are at each look; the last is all of them.
         gold: Of all these transcripts, in order; its answers are not read.
-        budget: How much may be spent.
         halt: The clock and the stop file.
         meter: Counts answers.
-        objective: What is maximised.
-        seed: Of all draws.
-        prune: Whether trials may end early.
         say: Told in a sentence what a user should know.
     """
 
     keeper: Keeper
-    space: Space
+    task: Searching
     examiner: Examiner
     ends: tuple[int, ...]
     gold: AnswerTable
-    budget: Budget
     halt: Halt
     meter: Meter
-    objective: MetricName
-    seed: int
-    prune: bool = True
     say: Callable[[str], None] = lambda _: None
     _all: dict[str, dict[str, Value]] = field(default_factory=dict)
 
@@ -81,7 +93,7 @@ class Search:
         """Queue the baselines that are not in the study yet; to be called by one worker at a time."""
         known = {key(t.user_attrs["asked"]) for t in self.keeper.trials() if "asked" in t.user_attrs}
         with quietly():
-            for chosen in self.space.baselines():
+            for chosen in self.task.space.baselines():
                 if key(chosen) not in known:
                     self.keeper.enqueue(chosen)
 
@@ -95,7 +107,7 @@ class Search:
             EngineUnavailable: The trial at work counts for nothing and will be asked again; nothing is lost.
             KeyboardInterrupt: Likewise.
         """
-        self._all = {key(c): c for c in self.space.configurations()}
+        self._all = {key(c): c for c in self.task.space.configurations()}
         with quietly():
             try:
                 while True:
@@ -104,7 +116,11 @@ class Search:
                     reason = self._ended()
                     if reason is not None:
                         return reason
-                    self.keeper.study.optimize(self._trial, n_trials=1, catch=(_Elsewhere, Unscored))
+                    try:
+                        self.keeper.study.optimize(self._trial, n_trials=1, catch=(_Elsewhere, Unscored))
+                    except optuna.exceptions.UpdateFinishedTrialError:
+                        # Another worker put the queue in order just now, and has queued this configuration again.
+                        continue
                     self._told()
             except Halted as halted:
                 return str(halted)
@@ -115,11 +131,11 @@ class Search:
     def _ended(self) -> str | None:
         """Why no further trial is begun, or None; sees to it that the next one is new."""
         trials = self.keeper.trials()
-        used = self.budget.used_up(spent(trials))
+        used = self.task.budget.used_up(spent(trials))
         if used is not None:
             return used
         running = sum(t.state == TrialState.RUNNING for t in trials)
-        if self.budget.trials is not None and len(tried(trials)) + running >= self.budget.trials:
+        if self.task.budget.trials is not None and len(tried(trials)) + running >= self.task.budget.trials:
             return "other workers are at the last of the budget's configurations"
         known = {key(t.user_attrs["asked"]) for t in trials if "asked" in t.user_attrs}
         left = [c for k, c in self._all.items() if k not in known]
@@ -129,14 +145,14 @@ class Search:
             return "every configuration has been tried"
         ended = [t for t in trials if outcome(t) not in (None, DROPPED)]
         if len(ended) >= REPEATS and all(outcome(t) == REPEAT for t in ended[-REPEATS:]):
-            self.keeper.enqueue(random.Random(f"{self.seed} {len(ended)}").choice(left))
+            self.keeper.enqueue(random.Random(f"{self.task.seed} {len(ended)}").choice(left))
         return None
 
-    def _trial(self, trial: Trial) -> float:
+    def _trial(self, trial: Trial) -> list[float]:
         """Optuna's objective."""
         trial.set_user_attr("owner", self.keeper.worker.name)
         chosen: dict[str, Value] = {}
-        for name, choices in self.space.dimensions(chosen):
+        for name, choices in self.task.space.dimensions(chosen):
             taken = trial.suggest_categorical(name, choices)
             chosen[name] = next(c for c in choices if c == taken)
         trial.set_user_attr("asked", chosen)
@@ -154,11 +170,13 @@ class Search:
             )
             raise
 
-    def _repeated(self, trial: Trial, earlier: FrozenTrial) -> float:
+    def _repeated(self, trial: Trial, earlier: FrozenTrial) -> list[float]:
         """A configuration that was tried before: its score again, at no cost."""
         self._keep(trial, {"outcome": REPEAT, "of": earlier.number, "state": earlier.state.name})
-        if outcome(earlier) == SCORED and earlier.value is not None:
-            return float(earlier.value)
+        for name, value in result(earlier).get("excess", {}).items():
+            trial.set_constraint(name, value)
+        if outcome(earlier) == SCORED:
+            return list(earlier.values)
         if outcome(earlier) == PRUNED:
             for step, value in earlier.intermediate_values.items():
                 trial.report(value, step)
@@ -169,12 +187,12 @@ class Search:
         """Of workers that begin the same configuration, or the last of the budget, those that came first have it."""
         others = [t for t in trials if t.number < trial.number and t.state == TrialState.RUNNING]
         same = any("asked" in t.user_attrs and key(t.user_attrs["asked"]) == key(chosen) for t in others)
-        limit = self.budget.trials
+        limit = self.task.budget.trials
         if same or (limit is not None and len(tried(trials)) + len(others) >= limit):
             self._keep(trial, {"outcome": DROPPED, "state": "FAIL"})
             raise _Elsewhere
 
-    def _examined(self, trial: Trial, chosen: dict[str, Value]) -> float:
+    def _examined(self, trial: Trial, chosen: dict[str, Value]) -> list[float]:
         """Look by look to the score.
 
         Raises:
@@ -188,44 +206,50 @@ class Search:
             if count == last:
                 break
             # With thresholds there are no decisions before all answers are there.
-            if self.prune and not chosen.get("thresholds") and self._hopeless(scored.table):
+            if self.task.prune and not chosen.get("thresholds") and self._hopeless(scored.table):
                 if scored.value is not None:
                     trial.report(scored.value, count)
-                self._keep(trial, self._found(PRUNED, chosen, scored.table, scored.value, scored))
+                self._found(trial, PRUNED, chosen, scored)
                 raise optuna.TrialPruned
-        value, table, _ = decided(scored, chosen, self.objective, self.seed)
+        value, table, _ = decided(scored, chosen, self.task.goals.objective, self.task.seed)
         if value is None:
             raise Unscored("no feature has both a positive and a negative label among the transcripts")
-        self._keep(trial, self._found(SCORED, chosen, table, value, scored))
-        return value
+        self._found(trial, SCORED, chosen, replace(scored, value=value, table=table))
+        return self.task.goals.values(value, scored.cost)
 
     def _hopeless(self, own: AnswerTable) -> bool:
         best = self.best()
         if best is None:
             return False
         theirs = unpack(result(best)["states"], self.gold)
-        return hopeless(own, first_rows(theirs, len(own.ids)), self.objective, len(self.ends) - 1, self.seed)
+        return hopeless(
+            own, first_rows(theirs, len(own.ids)), self.task.goals.objective, len(self.ends) - 1, self.task.seed
+        )
 
     def best(self) -> FrozenTrial | None:
-        """The best scored trial; the first of equals."""
-        scored = [t for t in self.keeper.trials() if outcome(t) == SCORED and t.value is not None]
-        return max(scored, key=lambda t: float(t.value or 0.0), default=None)
+        """The best scored trial that keeps the limits, else the best; the first of equals."""
+        scored = [t for t in self.keeper.trials() if outcome(t) == SCORED]
+        return max(scored, key=lambda t: (keeps(result(t)["excess"]), result(t)["score"]), default=None)
 
-    def _found(
-        self, how: str, chosen: dict[str, Value], table: AnswerTable, value: float | None, scored: Any
-    ) -> dict[str, Any]:
-        return {
+    def _found(self, trial: Trial, how: str, chosen: dict[str, Value], scored: Scored) -> None:
+        """Keep what came of a trial."""
+        excess = self.task.goals.excess(scored.table, scored.cost)
+        for name, value in excess.items():
+            trial.set_constraint(name, value)
+        found = {
             "outcome": how,
             "state": "COMPLETE" if how == SCORED else "PRUNED",
-            "score": value,
+            "score": scored.value,
+            "latency": latency(scored.cost),
+            "excess": excess,
             "n": scored.n,
             "failures": scored.failures,
             "detail": scored.detail,
             "cost": scored.cost.to_dict(),
             "facts": self.examiner.facts(chosen),
-            "states": pack(table),
-            **self._charged(),
+            "states": pack(scored.table),
         }
+        self._keep(trial, found | self._charged())
 
     def _charged(self) -> dict[str, Any]:
         meter = self.meter

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from ..data.store import canonical
 from ..errors import InputError
 from ..programs.formats import FORMATS
 from ..programs.pipeline import English, Route
+from ..programs.votes import TEMPERATURE, Votes
 from ..signatures.features import FeatureSet
+from ..signatures.wording import DEFAULT, INSTRUCTIONS
 from .strategies import BASELINES, study, zero_shot
 
 # MIPROv2 is a search of its own, and not a point of another.
 SEARCHED = ("random", "labeled", "bootstrap", "random-search", "coverage")
 # The formats that give P(true), which thresholds need.
 WITH_P = ("json", "probe")
+# Read without writing anything: there is nothing to sample, so there are no votes.
+UNVOTED = "probe"
 # Stands for a translator that is the arm's own model.
 OWN = "the same model"
 
@@ -39,6 +43,10 @@ class Space:
         strategies: Of `SEARCHED`; the baselines are added.
         demos: Numbers of demos.
         draws: How many draws of the demos there are for each strategy and number.
+        instructions: Names of wordings: those of `signatures.wording.INSTRUCTIONS` and those of `texts`. The study has its own.
+        texts: Further wordings, name to text.
+        votes: Numbers of sampled answers that vote; 1 is one greedy answer. Only for formats that are written.
+        temperature: Of sampled answers.
         thresholds: Whether thresholds on P(true) are a choice, always fitted where there is a P(true), or never.
     """
 
@@ -51,6 +59,10 @@ class Space:
     strategies: tuple[str, ...] = ("random", "bootstrap", "coverage")
     demos: tuple[int, ...] = (4, 8)
     draws: int = 3
+    instructions: tuple[str, ...] = (DEFAULT,)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    votes: tuple[int, ...] = (1,)
+    temperature: float = TEMPERATURE
     thresholds: Thresholds = "search"
 
     def dimensions(self, chosen: Choices) -> Iterator[tuple[str, tuple[Value, ...]]]:
@@ -68,11 +80,14 @@ class Space:
         if chosen["strategy"] == study.NAME:
             yield "draw", tuple(range(self.draws))
             return
+        yield "instructions", self.instructions
         yield "format", self.formats
+        if chosen["format"] != UNVOTED:
+            yield "votes", self.votes
         if chosen["strategy"] != zero_shot.NAME:
             yield "demos", self.demos
             yield "draw", tuple(range(self.draws))
-        if chosen["format"] in WITH_P and self.thresholds != "off":
+        if (chosen["format"] in WITH_P or int(chosen.get("votes", 1)) > 1) and self.thresholds != "off":
             yield "thresholds", (True,) if self.thresholds == "on" else (False, True)
 
     def configurations(self) -> Iterator[dict[str, Value]]:
@@ -107,6 +122,8 @@ class Space:
             ("--format", self.formats, tuple(FORMATS)),
             ("--strategy", self.strategies, SEARCHED),
             ("--demos", self.demos, None),
+            ("--instructions", self.instructions, (*INSTRUCTIONS, *self.texts)),
+            ("--votes", self.votes, None),
         ):
             if not values:
                 raise InputError(f"{option}: at least one is needed")
@@ -117,11 +134,23 @@ class Space:
                 raise InputError(f"{option}: there is no {unknown[0]!r}; there are: {', '.join(known or ())}")
         if self.draws < 1 or min(self.demos) < 1:
             raise InputError("--draws and --demos must be at least 1; zero-shot is always tried")
+        self._check_votes()
         if "translated" not in self.routes and (self.translators or self.english == "given"):
             option = "--translator" if self.translators else "--english given"
             raise InputError(f"{option} goes with --route translated; the direct route reads the source text")
         if self.translators and self.english == "given":
             raise InputError("--translator and --english given contradict each other: given English is not translated")
+
+    def _check_votes(self) -> None:
+        if self.votes == (1,):
+            return
+        if self.formats == (UNVOTED,):
+            raise InputError(
+                "--votes: the format probe reads P(true) and writes nothing that could vote; add a written format"
+            )
+        for number in self.votes:
+            if number != 1:
+                Votes(number, self.temperature)
 
 
 def key(chosen: Choices) -> str:
@@ -139,6 +168,10 @@ def describe(chosen: Choices) -> str:
         words.append(f"{chosen['demos']} demos")
     if "draw" in chosen:
         words.append(f"draw {chosen['draw']}")
+    if chosen.get("instructions", DEFAULT) != DEFAULT:
+        words.append(f"instructions {chosen['instructions']}")
+    if int(chosen.get("votes", 1)) > 1:
+        words.append(f"{chosen['votes']} votes")
     if chosen.get("thresholds"):
         words.append("thresholds")
     return ", ".join(words)

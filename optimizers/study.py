@@ -10,9 +10,10 @@ only finished trials: so a study that was interrupted goes on with the draws tha
 from __future__ import annotations
 
 import datetime
+import os
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,15 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from ..data.files import private_folder
 from ..data.store import key_of
 from ..errors import InputError
 from .budget import Spent
+from .goals import Direction
 from .space import Choices, key
 from .workers import Worker
 
@@ -93,14 +98,36 @@ def quietly() -> Iterator[None]:
         optuna.logging.set_verbosity(level)
 
 
-def open_study(name: str, folder: Path, storage: str | None, seed: int) -> optuna.Study:
+def journal_path(storage: str | None) -> Path | None:
+    """The journal file that a storage names (`journal:PATH`, or a path that ends in .journal); None for any other."""
+    if storage is None or "://" in storage:
+        return None
+    if storage.startswith("journal:"):
+        return Path(storage.removeprefix("journal:"))
+    return Path(storage) if storage.endswith(".journal") else None
+
+
+def shared_folder(folder: Path, storage: str | None) -> Path:
+    """Where workers see each other: beside a journal file, which lies on a disk that all of them have, else the search's folder."""
+    journal = journal_path(storage)
+    if journal is None:
+        return folder
+    shared = journal.with_name(f"{journal.name}.workers")
+    private_folder(shared)
+    return shared
+
+
+def open_study(
+    name: str, folder: Path, storage: str | None, seed: int, directions: Sequence[Direction] = ("maximize",)
+) -> optuna.Study:
     """The study of that name, made where it is missing.
 
     Args:
         name: Its name.
         folder: Holds `study.db`, unless a storage is given.
-        storage: A database's URL, as SQLAlchemy has them.
+        storage: A database's URL, as SQLAlchemy has them, or a journal file.
         seed: Of the draws.
+        directions: Of the objectives.
 
     Raises:
         InputError: The storage cannot be opened.
@@ -108,28 +135,38 @@ def open_study(name: str, folder: Path, storage: str | None, seed: int) -> optun
     from sqlalchemy.exc import SQLAlchemyError
 
     path = (folder / "study.db").resolve()
-    url = storage or f"sqlite:///{path}"
+    journal = journal_path(storage)
     try:
         with quietly():
-            opened = optuna.storages.RDBStorage(
-                url,
-                # SQLite lets one write at a time; the others wait.
-                engine_kwargs={"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {},
-                heartbeat_interval=HEARTBEAT,
-            )
+            opened = _database(storage or f"sqlite:///{path}") if journal is None else _journal(journal)
             study = optuna.create_study(
                 study_name=name, storage=opened, sampler=PlaceSampler(seed), pruner=optuna.pruners.NopPruner(),
-                direction="maximize", load_if_exists=True,
+                directions=list(directions), load_if_exists=True,
             )  # fmt: skip
     except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
         where = "--storage" if storage else str(path)
         raise InputError(
             f"{where}: the study's storage cannot be opened ({type(error).__name__}); give a database's URL such as "
-            "sqlite:///study.db, with its driver installed, or leave --storage out"
+            "sqlite:///study.db, with its driver installed, a journal file such as study.journal, or leave --storage out"
         ) from None
-    if storage is None:
-        path.chmod(0o600)
+    if storage is None or journal is not None:
+        (journal or path).chmod(0o600)
     return study
+
+
+def _database(url: str) -> optuna.storages.BaseStorage:
+    return optuna.storages.RDBStorage(
+        url,
+        # SQLite lets one write at a time; the others wait.
+        engine_kwargs={"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {},
+        heartbeat_interval=HEARTBEAT,
+    )
+
+
+def _journal(path: Path) -> optuna.storages.BaseStorage:
+    # Made here, so that nobody else can read it at any moment.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    return JournalStorage(JournalFileBackend(str(path)))
 
 
 def result(trial: FrozenTrial) -> dict[str, Any]:
@@ -201,26 +238,29 @@ class Keeper:
                 self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         optuna.storages.fail_stale_trials(self.study)
         trials = self.trials()
-        held = {key(t.user_attrs["asked"]) for t in trials if "asked" in t.user_attrs and not is_lost(t)}
-        again = []
-        for trial in trials:
-            asked = trial.user_attrs.get("asked")
-            if asked is not None and is_lost(trial) and key(asked) not in held and outcome(trial) != DROPPED:
-                held.add(key(asked))
-                again.append(asked)
-        # What was lost comes before what still waits, as if nothing had happened. Beside other workers, who may take what
-        # waits at any moment, the order is not exact anyway.
-        if again and not self.worker.others():
-            again += [t.user_attrs["asked"] for t in self._withdrawn(trials)]
-        for asked in again:
-            self.enqueue(asked)
-
-    def _withdrawn(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """The trials that wait, taken out of the queue."""
         waiting = [t for t in trials if t.state == TrialState.WAITING and "asked" in t.user_attrs]
-        for trial in waiting:
-            self.study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-        return waiting
+        lost = self._lost(trials)
+        # Nobody else can take what waits, so it can be put in the order in which it was first drawn, as if nothing had
+        # happened; a kill between two steps of this leaves the same configurations, and they are put in order next time.
+        # Beside other workers the order is not exact anyway.
+        wanted = sorted([*waiting, *lost], key=_first_drawn(trials)) if not self.worker.others() else lost
+        if wanted == waiting:
+            return
+        for trial in waiting if wanted is not lost else ():
+            # A worker that has just come may be at the same; what both queue again is tried once all the same.
+            with suppress(optuna.exceptions.UpdateFinishedTrialError):
+                self.study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        for trial in wanted:
+            self.enqueue(trial.user_attrs["asked"])
+
+    def _lost(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """One lost trial of each configuration that nobody has tried, is at or has waiting."""
+        held = {key(t.user_attrs["asked"]) for t in trials if "asked" in t.user_attrs and not is_lost(t)}
+        found: dict[str, FrozenTrial] = {}
+        for trial in trials:
+            if "asked" in trial.user_attrs and is_lost(trial) and outcome(trial) != DROPPED:
+                found.setdefault(key(trial.user_attrs["asked"]), trial)
+        return [trial for k, trial in found.items() if k not in held]
 
     def enqueue(self, chosen: Choices) -> None:
         """Have this configuration tried next."""
@@ -242,3 +282,12 @@ class Keeper:
         begun = trial.datetime_start
         young = begun is not None and datetime.datetime.now() - begun < datetime.timedelta(seconds=HEARTBEAT)
         return not (young and self.worker.others())
+
+
+def _first_drawn(trials: Sequence[FrozenTrial]) -> Callable[[FrozenTrial], int]:
+    """The number of the first trial of a trial's configuration."""
+    first: dict[str, int] = {}
+    for trial in trials:
+        if "asked" in trial.user_attrs:
+            first.setdefault(key(trial.user_attrs["asked"]), trial.number)
+    return lambda trial: first[key(trial.user_attrs["asked"])]

@@ -9,15 +9,35 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ..errors import InputError
+from ..signatures.wording import INSTRUCTIONS
 
 
 def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+def _wordings(value: Any) -> Any:
+    """Instructions as name to text: of a list, and where the text is blank, Balin's own of that name."""
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        value = dict.fromkeys(value)
+    if not isinstance(value, dict):
+        return value
+    for name, text in value.items():
+        if text is None and name not in INSTRUCTIONS:
+            raise ValueError(f"there are no instructions {name!r} without a text; there are: {', '.join(INSTRUCTIONS)}")
+        if text is not None and name in INSTRUCTIONS:
+            raise ValueError(f"{name!r} is a wording of Balin's own; give yours another name")
+    return value
+
+
+Text = Annotated[str, Field(min_length=1)]
+Instructions = Annotated[dict[Text, Text | None], BeforeValidator(_wordings), Field(min_length=1)]
 Names = Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_listed), Field(min_length=1)]
 Numbers = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_listed), Field(min_length=1)]
 Routes = Annotated[list[Literal["direct", "translated"]], BeforeValidator(_listed), Field(min_length=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -37,11 +57,18 @@ class StudyFile(BaseModel):
     strategy: Names | None = None
     demos: Numbers | None = None
     draws: Positive | None = None
+    instructions: Instructions | None = None
+    votes: Numbers | None = None
+    temperature: Annotated[float, Field(gt=0, le=2)] | None = None
     thresholds: Literal["search", "on", "off"] | None = None
     split: str | None = None
     split_seed: int | None = None
     limit: Positive | None = None
     objective: Literal["mcc", "macro_f1"] | None = None
+    pareto: bool | None = None
+    max_missing: Share | None = None
+    max_latency: Annotated[float, Field(gt=0)] | None = None
+    min_sensitivity: Share | None = None
     seed: int | None = None
     prune: bool | None = None
     max_trials: Positive | None = None
@@ -64,7 +91,7 @@ _PATHS = ("split", "out")
 
 
 def read_study_file(path: Path) -> dict[str, Any]:
-    """What a study file sets, by the names of the command's parameters. YAML's own `on` and `off` are read as words.
+    """What a study file sets, by the names of the command's parameters, and `texts` of instructions. YAML's own `on` and `off` are read as words.
 
     Raises:
         InputError: The file is missing or wrong; the message names file, line and key.
@@ -96,6 +123,9 @@ def read_study_file(path: Path) -> dict[str, Any]:
     except ValidationError as error:
         raise InputError(f"{path}: " + "; ".join(_told(e, root) for e in error.errors())) from None
     found = read.model_dump(exclude_none=True)
+    if read.instructions is not None:
+        found["instructions"] = list(read.instructions)
+        found["texts"] = {name: text for name, text in read.instructions.items() if text is not None}
     return {_PARAMETERS.get(k, k): Path(v) if k in _PATHS else v for k, v in found.items()}
 
 

@@ -26,6 +26,7 @@ class Cost:
         prompt_tokens: Tokens of the prompts, cached ones included.
         generated_tokens: Tokens the model wrote.
         seconds: Wall time, loading of the model left out.
+        translation_seconds: Wall time of the translations that were read.
     """
 
     answers: int = 0
@@ -33,6 +34,7 @@ class Cost:
     prompt_tokens: int = 0
     generated_tokens: int = 0
     seconds: float = 0.0
+    translation_seconds: float = 0.0
 
     @classmethod
     def of(cls, extractions: Iterable[Extraction]) -> Cost:
@@ -44,6 +46,7 @@ class Cost:
             prompt_tokens=sum(e.telemetry.prompt_tokens for e in done),
             generated_tokens=sum(e.telemetry.generated_tokens for e in done),
             seconds=round(sum(e.seconds for e in done), 3),
+            translation_seconds=round(sum(e.translation.seconds for e in done if e.translation is not None), 3),
         )
 
     def to_dict(self) -> dict[str, Any]:

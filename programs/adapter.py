@@ -18,6 +18,7 @@ from ..signatures.private_dspy import dspy
 from ..signatures.wording import INPUT
 from .formats import AnswerFormat, Demo, Prompt, Task
 from .translation import token_limit
+from .votes import Votes, count_votes
 
 
 def ask(engine: Engine, prompt: Prompt, *, temperature: float = 0.0, seed: int = 0) -> list[Completion]:
@@ -52,13 +53,14 @@ class ExtractAdapter(dspy.Adapter):
     """An answer format as a DSPy adapter for the Extract signature.
 
     Each prediction holds the feature fields (True, False or None) and, beside them, `answers` (id → `Answer`), `telemetry`
-    and `raw` (what the model wrote; for probes the likeliest token of each).
+    and `raw` (what the model wrote; for probes the likeliest token of each, for votes one after the other).
     """
 
     def __init__(
         self, answer_format: AnswerFormat, feature_set: FeatureSet, *, language: str, definitions: bool, max_tokens: int
     ) -> None:
         super().__init__()
+        self.votes: Votes | None = None
         self.answer_format = answer_format
         self.feature_set = feature_set
         self.language = language
@@ -87,10 +89,19 @@ class ExtractAdapter(dspy.Adapter):
     def __call__(
         self, lm: Any, lm_kwargs: dict[str, Any], signature: Any, demos: list[dict[str, Any]], inputs: dict[str, Any]
     ) -> list[dict[str, Any]]:
-        """Render, ask and read; one prediction."""
+        """Render, ask and read, once or for each vote; one prediction."""
         prompt = self.prompt(signature, demos, inputs)
-        completions = ask(engine_of(lm), prompt, **_sampling(lm, lm_kwargs))
-        answers = self.answer_format.read(self.task(signature), completions)
+        task, engine = self.task(signature), engine_of(lm)
+        if self.votes is None:
+            completions = ask(engine, prompt, **_sampling(lm, lm_kwargs))
+            answers = self.answer_format.read(task, completions)
+        else:
+            completions = [
+                c
+                for seed in self.votes.seeds
+                for c in ask(engine, prompt, temperature=self.votes.temperature, seed=seed)
+            ]
+            answers = count_votes([self.answer_format.read(task, [c]) for c in completions])
         return [
             {
                 **{i: a.value for i, a in answers.items()},

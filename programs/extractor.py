@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from ..errors import InputError
@@ -16,8 +17,13 @@ from ..signatures.wording import INPUT
 from .adapter import ExtractAdapter
 from .decisions import check_thresholds, decide
 from .formats import Prompt, answer_format
+from .votes import Votes
 
 MAX_TOKENS = 512
+NOTHING_WRITTEN = (
+    "votes need a format whose answers are written (lines, json, present): probe reads P(true) directly, and would read the same "
+    "each time"
+)
 
 
 class Extractor(dspy.Module):
@@ -69,9 +75,12 @@ class Extractor(dspy.Module):
         """Ask through another format; instructions and demos stay.
 
         Raises:
-            InputError: There is no such format, or the program has thresholds, which hold for the format they were fitted on.
+            InputError: There is no such format, it cannot be voted on, or the program has thresholds, which hold for the format
+                they were fitted on.
         """
         wanted = answer_format(name)
+        if self.votes is not None and wanted.name == "probe":
+            raise InputError(NOTHING_WRITTEN)
         if self._thresholds and wanted.name != self.format:
             raise InputError(
                 f"the program's thresholds were fitted on the format {self.format} and mean nothing for {name}; "
@@ -96,9 +105,9 @@ class Extractor(dspy.Module):
             InputError: An unknown feature, a value that is not between 0 and 1, or a format that gives no P(true).
         """
         checked = check_thresholds(thresholds, self.feature_set.ids)
-        if checked and not self._blank_prompt().top_logprobs:
+        if checked and self.votes is None and not self._blank_prompt().top_logprobs:
             raise InputError(
-                f"thresholds need P(true), which the format {self.format} does not give; use one that does (probe, json)"
+                f"thresholds need P(true), which the format {self.format} does not give; use one that does (probe, json), or votes"
             )
         self._thresholds = checked
 
@@ -111,6 +120,27 @@ class Extractor(dspy.Module):
         other = copy.copy(self)
         other.thresholds = dict(thresholds)
         return other
+
+    @property
+    def votes(self) -> Votes | None:
+        """How several sampled answers vote, or None for one greedy answer; assign to change."""
+        return self.adapter.votes
+
+    @votes.setter
+    def votes(self, votes: Votes | None) -> None:
+        """Ask so from now on.
+
+        Raises:
+            InputError: The format writes nothing that could be sampled, or the program has thresholds, which hold for the votes
+                they were fitted on.
+        """
+        if votes is not None and self.format == "probe":
+            raise InputError(NOTHING_WRITTEN)
+        if self._thresholds and votes != self.votes:
+            raise InputError(
+                "the program's thresholds were fitted on other votes; take a program without thresholds and fit them again"
+            )
+        self.adapter.votes = votes
 
     def set_demos(self, demos: Sequence[tuple[str, Mapping[str, bool | None]]]) -> None:
         """Use these worked examples, as (text, label per feature id).
@@ -153,7 +183,7 @@ class Extractor(dspy.Module):
             "max_tokens": self.adapter.max_tokens,
             "instructions": signature.instructions,
             "demos": [{k: demo[k] for k in (INPUT, *self.feature_set.ids)} for demo in self.predict.demos],
-        }
+        } | ({} if self.votes is None else {"votes": asdict(self.votes)})
 
     def asking_hash(self) -> str:
         """SHA-256 (hex) of what is asked: the state and the prompt it makes, so that a new wording in the code is a new question.

@@ -18,9 +18,11 @@ from ..signatures.features import FeatureSet
 from ..signatures.wording import INPUT
 from .extractor import Extractor
 from .formats import FORMATS
+from .votes import Votes
 
 SCHEMA_VERSION = 1
 SCHEMA_WITH_THRESHOLDS = 2
+SCHEMA_WITH_VOTES = 3
 
 
 class _Strict(BaseModel):
@@ -33,7 +35,7 @@ class _FeatureSetReference(_Strict):
 
 
 class _ProgramFile(_Strict):
-    schema_version: Annotated[Literal[1, 2], Field(alias="schema")]
+    schema_version: Annotated[Literal[1, 2, 3], Field(alias="schema")]
     kind: Literal["extract"]
     name: str
     hash: str
@@ -50,14 +52,29 @@ class _ProgramWithThresholds(_ProgramFile):
     thresholds: Annotated[dict[str, float], Field(min_length=1)]
 
 
-_FILES: dict[int, type[_ProgramFile]] = {SCHEMA_VERSION: _ProgramFile, SCHEMA_WITH_THRESHOLDS: _ProgramWithThresholds}
+class _Votes(_Strict):
+    n: int
+    temperature: float
+
+
+class _ProgramWithVotes(_ProgramFile):
+    votes: _Votes
+    thresholds: dict[str, float] = {}
+
+
+_FILES: dict[int, type[_ProgramFile]] = {
+    SCHEMA_VERSION: _ProgramFile,
+    SCHEMA_WITH_THRESHOLDS: _ProgramWithThresholds,
+    SCHEMA_WITH_VOTES: _ProgramWithVotes,
+}
 
 
 def save_program(extractor: Extractor, path: Path) -> None:
     """Write a program; the file may hold the text of its demos, so only its owner can read it."""
     thresholds = extractor.thresholds
+    plain = SCHEMA_WITH_THRESHOLDS if thresholds else SCHEMA_VERSION
     content = {
-        "schema": SCHEMA_WITH_THRESHOLDS if thresholds else SCHEMA_VERSION,
+        "schema": plain if extractor.votes is None else SCHEMA_WITH_VOTES,
         "kind": "extract",
         "name": extractor.name,
         "hash": extractor.hash(),
@@ -95,11 +112,13 @@ def load_program(path: Path, feature_set: FeatureSet) -> Extractor:
         max_tokens=found.max_tokens,
     )
     extractor.set_demos([_demo(path, index, demo, feature_set) for index, demo in enumerate(found.demos)])
-    if isinstance(found, _ProgramWithThresholds):
-        try:
+    try:
+        if isinstance(found, _ProgramWithVotes):
+            extractor.votes = Votes(found.votes.n, found.votes.temperature)
+        if isinstance(found, _ProgramWithThresholds | _ProgramWithVotes):
             extractor.thresholds = found.thresholds
-        except InputError as error:
-            raise ProgramError(f"{path}: {error}") from None
+    except InputError as error:
+        raise ProgramError(f"{path}: {error}") from None
     if extractor.hash() != found.hash:
         raise ProgramError(
             f"{path}: its prompts or thresholds are not those it was saved with: the file or Balin's wording was changed"

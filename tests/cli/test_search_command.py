@@ -81,7 +81,7 @@ def told(document: dict[str, Any]) -> list[dict[str, Any]]:
     """The trials without what a clock measured."""
     for row in document["trials"]:
         if row["cost"]:
-            del row["cost"]["seconds"]
+            del row["cost"]["seconds"], row["latency"]
     found: list[dict[str, Any]] = document["trials"]
     return found
 
@@ -226,9 +226,114 @@ def test_both_routes_and_a_study_file(balin, pupil, data, tmp_path) -> None:
     assert pupil.translations() == 52
 
 
+def test_the_finale_is_outside_the_limits_announced_counted_and_resumed(balin, pupil, data) -> None:
+    options = ("search", "--data", data, *EMBEDDED, "--format", "lines", "--strategy", "coverage", "--demos", 13, "--draws", 1,
+               "--limit", 13, "--max-trials", 3, "--json")  # fmt: skip
+
+    def dies(number: int) -> None:
+        if number == 13 * 3 + 5:
+            raise KeyboardInterrupt
+
+    pupil.before = dies
+    first = balin(*options)
+    assert first.code == 130
+    assert "outside the limits, the best few on the other 13 transcripts" in first.err
+    found = balin(*options)
+    assert found.code == 0, found.err
+    spent = found.document["spent"]
+    assert (spent["calls"], spent["finale"]["calls"]) == (39, 39)
+    assert pupil.requests == 39 + 39 + 1
+    assert "39 calls for the best few" in (Path(found.document["folder"]) / "report.md").read_text()
+    assert balin(*options).document["spent"] == spent
+
+
+def test_votes_and_instructions_are_tried_and_the_best_is_saved_with_them(balin, pupil, data, tmp_path) -> None:
+    file = tmp_path / "search.yaml"
+    file.write_text("instructions:\n  default:\n  exclusions:\n  mine: Say what is there.\nvotes: [3]\nformat: lines\n")
+    found = balin(
+        "search", "--study-file", file, "--data", data, *EMBEDDED, "--strategy", "coverage", "--demos", 13, "--draws", 1,
+        "--limit", 13, "--thresholds", "off", "--json",
+    )  # fmt: skip
+    assert found.code == 0, found.err
+    trials = found.document["trials"]
+    assert len(trials) == 7  # three wordings, with and without demos, and the study
+    assert {t["configuration"].get("instructions") for t in trials} == {None, "default", "exclusions", "mine"}
+    assert {t["calls"] for t in trials if t["configuration"]["strategy"] == "zero-shot"} == {39}
+    asked = {str(a[0].content) for a in pupil.asked}
+    assert any(text.startswith("Say what is there.") for text in asked)
+    program = load_program(Path(found.document["program"]), SET)
+    assert program.votes is not None
+    assert program.votes.n == 3
+    assert read_run(Path(found.document["run"]))["program"]["votes"] == {"n": 3, "temperature": 0.7}
+
+
+def test_limits_are_kept_before_quality(balin, pupil, data) -> None:
+    pupil.deaf = {SET.ids[0]}
+    options = ("search", "--data", data, *EMBEDDED, "--format", "lines", "--strategy", "coverage", "--demos", 13, "--draws", 1,
+               "--limit", 26, "--json")  # fmt: skip
+    found = balin(*options, "--min-sensitivity", 0.9)
+    assert found.code == 0, found.err
+    best, rows = found.document["best"], found.document["trials"]
+    assert best["excess"]["sensitivity"] <= 0
+    assert [r["excess"]["sensitivity"] > 0 for r in rows if r["configuration"]["strategy"] == "zero-shot"] == [True]
+    none = balin(*options, "--min-sensitivity", 1)
+    assert none.code == 1
+    assert "no configuration keeps the limits" in none.err
+    assert "sensitivity 0.077 too low" in none.err
+    assert len(list(Path("runs").glob("search-*/report.md"))) == 2
+
+
+def test_two_objectives_show_a_front_and_say_that_nothing_is_pruned(balin, pupil, data) -> None:
+    found = balin("search", "--data", data, *EMBEDDED, *SMALL, "--max-trials", 8, "--pareto", "--json")
+    assert found.code == 0, found.err
+    assert "nothing is pruned" in found.err
+    document = found.document
+    front = document["front"]
+    assert front
+    assert document["best"]["score"] == front[0]["score"] == max(f["score"] for f in document["finalists"])
+    assert [row["latency"] for row in front] == sorted((row["latency"] for row in front), reverse=True)
+    for row in front:
+        assert load_program(Path(row["program"]), SET).format
+    assert not document["pruning"]
+
+
+def test_a_journal_holds_the_study_and_goes_on(balin, pupil, data, tmp_path) -> None:
+    options = ("search", "--data", data, *EMBEDDED, *SMALL, "--json", "--storage", tmp_path / "s.journal")
+    first = balin(*options, "--max-trials", 3).document
+    assert (tmp_path / "s.journal").stat().st_mode & 0o777 == 0o600
+    more = balin(*options, "--max-trials", 12).document
+    assert more["trials"][:3] == first["trials"]
+    assert not list(Path(first["folder"]).glob("study.db"))
+    assert set(more["importances"]) <= {"strategy", "format", "demos", "draw"}
+    assert sum(more["importances"].values()) == pytest.approx(1, abs=0.01)
+    assert "Which choices mattered" in (Path(more["folder"]) / "report.md").read_text()
+
+
+def test_a_full_disk_is_told_and_what_was_finished_is_kept(balin, pupil, data, monkeypatch) -> None:
+    from sqlalchemy.exc import OperationalError
+
+    options = ("search", "--data", data, *EMBEDDED, *SMALL, "--max-trials", 3, "--json")
+
+    def full(number: int) -> None:
+        if number == 20:
+            raise OperationalError("INSERT", {}, Exception("database or disk is full"))
+
+    pupil.before = full
+    found = balin(*options)
+    assert found.code == 2
+    assert "the disk is not full" in found.err
+    pupil.before = lambda _: None
+    again = balin(*options)
+    assert again.code == 0, again.err
+    assert len(again.document["trials"]) == 3
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (("--votes", 3, "--format", "probe"), "probe"),
+        (("--instructions", "nobodys"), "nobodys"),
+        (("--max-missing", 2), "max-missing"),
         (("--english", "given"), "--route translated"),
         (("--language", "xx"), "xx"),
         (("--demos", 4, "--demos", 4), "twice"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from balin.deployment import runner
 from balin.deployment.export import extract_step
-from balin.deployment.manifest import ModelEntry
+from balin.deployment.manifest import ModelEntry, VotesEntry
 from balin.deployment.modelfile import _modelfile, _survives, ollama_files
 from balin.errors import InputError
 from balin.programs.extractor import Extractor
@@ -130,6 +130,11 @@ def test_the_comment_tells_what_to_send():
     [
         (step_of("probe"), "direct", "reads one token for each feature"),
         (step_of("json"), "translated", "translates nothing"),
+        (
+            step_of("json").model_copy(update={"votes": VotesEntry(n=3, temperature=0.7)}),
+            "direct",
+            "3 sampled answers vote",
+        ),
         (step_of("json", thresholds={"pain": 0.4}), "direct", "thresholds"),
     ],
 )

@@ -21,6 +21,7 @@ from balin.programs.extractor import Extractor
 from balin.programs.formats import FORMATS
 from balin.programs.translation import token_limit
 from balin.programs.translator import Translator
+from balin.programs.votes import Votes
 from balin.signatures.features import Feature, FeatureSet
 from balin.signatures.wording import INPUT
 
@@ -48,7 +49,7 @@ def asked(extractor, text):
 
 def reread(step):
     """The step as a bundle's file gives it back."""
-    (found,) = STEPS.validate_json(json.dumps([step.model_dump(mode="json")]))
+    (found,) = STEPS.validate_json(json.dumps([step.to_dict()]))
     return found
 
 
@@ -141,6 +142,23 @@ def test_the_answers_are_the_programs(name, text):
         plain = replace_thresholds(step, {})
         assert {a.p_true for a in found.answers.values()} != {None}
         assert runner.decided(plain, found.answers) == dict(found.answers)
+
+
+@pytest.mark.parametrize("name", ["lines", "json", "present"])
+def test_the_votes_are_the_programs_and_a_step_without_them_is_as_it_was(name):
+    extractor = program(name, SET, "en", DEMOS[:2])
+    plain = extract_step(extractor)
+    assert "votes" not in plain.to_dict()
+    extractor.votes = Votes(3, 0.5)
+    extractor.thresholds = {"pain": 0.9}
+    engine = Wordy()
+    extractor.set_lm(language_model(engine))
+    expected = extractor(transcript="A call.")
+    step = reread(extract_step(extractor))
+    assert step.hash != plain.hash
+    found = runner.extract(step, SET, ModelEntry(**engine.identity.to_dict()), engine, "A call.")
+    assert runner.decided(step, found.answers) == expected.answers
+    assert found.telemetry == expected.telemetry
 
 
 def replace_thresholds(step, thresholds):

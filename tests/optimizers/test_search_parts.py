@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,24 @@ def test_configurations_are_distinct_and_hold_only_what_applies() -> None:
     assert {key(c) for c in space.baselines()} <= {key(c) for c in found}
 
 
+def test_votes_go_with_written_formats_and_give_thresholds_a_p_true() -> None:
+    space = Space(
+        ("a",), formats=("probe", "lines"), votes=(1, 5), instructions=("default", "terse", "mine"), texts={"mine": "x"}
+    )
+    space.check(SET)
+    for chosen in space.configurations():
+        assert ("votes" in chosen) == (chosen.get("format") == "lines")
+        assert ("thresholds" in chosen) == (chosen.get("format") == "probe" or chosen.get("votes") == 5)
+        assert ("instructions" in chosen) == (chosen["strategy"] != "study")
+    for wrong, said in (
+        (replace(space, formats=("probe",)), "--votes"),
+        (replace(space, temperature=0.0), "temperature"),
+        (replace(space, instructions=("nobody's",)), "--instructions"),
+    ):
+        with pytest.raises(InputError, match=said):
+            wrong.check(SET)
+
+
 def test_an_answer_counts_once_for_the_trial_that_needed_it_first() -> None:
     meter = Meter()
     meter.begin(["a"])
@@ -79,7 +98,11 @@ def test_budgets_and_the_clock(tmp_path: Path) -> None:
     now[0] = 5.0
     with pytest.raises(Halted, match="5 seconds"):
         halt.check()
-    assert "at most 480 answers, 6240 calls" in estimate(Budget(trials=8), 60, 13, 100, ["probe"])
+    space = Space(("a",), formats=("probe",), draws=50)
+    assert "at most 480 answers, 6240 calls" in estimate(Budget(trials=8), 60, 60, 13, space)
+    voted = estimate(Budget(trials=8), 60, 70, 13, replace(space, formats=("lines",), votes=(1, 5)))
+    assert "at most 480 answers, 2400 calls (up to 5 votes)" in voted
+    assert "the other 10 transcripts" in voted
 
 
 def test_what_is_clearly_worse_is_hopeless_and_what_is_ahead_never() -> None:
@@ -119,6 +142,14 @@ def test_a_study_file_gives_the_options(tmp_path: Path) -> None:
     }
 
 
+def test_a_study_file_names_instructions_or_writes_them(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("instructions:\n  default:\n  mine: Say what is there.\n")
+    assert read_study_file(path) == {"instructions": ["default", "mine"], "texts": {"mine": "Say what is there."}}
+    path.write_text("instructions: [terse]\n")
+    assert read_study_file(path) == {"instructions": ["terse"], "texts": {}}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -127,6 +158,9 @@ def test_a_study_file_gives_the_options(tmp_path: Path) -> None:
         ("seed: 1\ndemos:\n  - 4\n  - none\n", "line 4: demos"),
         ("seed: 1\nroute: sideways\n", "line 2: route"),
         ("limit: 0\n", "line 1: limit"),
+        ("seed: 1\ninstructions: [terse, nobodys]\n", "line 2: instructions"),
+        ("seed: 1\ninstructions:\n  terse: Mine.\n", "give yours another name"),
+        ("seed: 1\nmax_missing: 1.5\n", "line 2: max_missing"),
         ("max_trials: many\n", "line 1: max_trials"),
         ("model: [a\n", "not valid YAML"),
         ("- a\n", "must be a mapping"),

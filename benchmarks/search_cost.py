@@ -1,0 +1,317 @@
+"""What a search costs: the regret of `balin search` against calls, beside random search, on predictions that are stored.
+
+    .venv/bin/python benchmarks/search_cost.py --record --out runs/search-cost --predictions predictions.parquet
+    .venv/bin/python benchmarks/search_cost.py --predictions predictions.parquet
+    .venv/bin/python benchmarks/search_cost.py --simulate --predictions simulated.parquet      # invented predictions
+
+48 configurations × 40 dev calls of the shipped corpus in their given English. Recording asks each of two models 12 programs (two
+formats; no demos, 4 or 8 random ones, 4, 8 or 13 of `coverage`), and resumes; each program is two configurations, with and without
+thresholds, which share their answers. Nothing is asked afterwards: the search's own loop replays the file.
+
+A call is one transcript asked of one program; it is paid once, whichever configuration needs it first, by both searches. Regret
+is the mean macro-F1 of the best of all configurations less that of the best one that was finished within the budget, all on the
+same 40 calls: it measures the search, not how well a choice holds elsewhere. The search begins with zero-shot and prunes; random search
+takes all configurations in random order and asks each about everything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+
+from balin.data.corpus import read_corpus
+from balin.data.files import private_folder
+from balin.data.transcripts import Dataset, Transcript
+from balin.engines.opening import EngineSettings
+from balin.eval.metrics import STATE_CODES, AnswerTable
+from balin.optimizers.budget import Budget, Halt, Meter
+from balin.optimizers.examination import decided
+from balin.optimizers.goals import Goals
+from balin.optimizers.places import Places
+from balin.optimizers.plan import Plan
+from balin.optimizers.pruning import LOOKS, first_rows, ordered
+from balin.optimizers.search import Search, Searching
+from balin.optimizers.space import Choices, Space, Value, describe, key
+from balin.optimizers.strategies import study, zero_shot
+from balin.optimizers.study import Keeper, PlaceSampler, outcome, quietly, result, spent, tried
+from balin.optimizers.trial import Cost, Scored, objective_of
+from balin.optimizers.workers import Worker
+from balin.signatures.features import FeatureSet, load_feature_set
+
+NOTES, SEEDS = 40, range(10)
+BUDGETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+LIMIT, AT, FROM = 0.02, 0.4, 0.2
+RECORDED = Space(
+    models=("qwen2.5-coder:1.5b", "smollm2:135m"), routes=("translated",), english="given", formats=("probe", "json"),
+    strategies=("random", "coverage"), demos=(4, 8, 13), draws=1, thresholds="off",
+)  # fmt: skip
+COLUMNS = ["configuration", "id", "feature", "gold", "state", "p_true", "cost"]
+
+
+def main() -> None:
+    """Record or invent predictions where that is wanted, and replay; the last line is JSON. Exit code 1 where a limit is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--predictions", type=Path, required=True, help="Parquet; written by --record and --simulate")
+    parser.add_argument("--record", action="store_true", help="ask models for what is not in the store of --out")
+    parser.add_argument("--simulate", action="store_true", help="write invented predictions")
+    parser.add_argument("--out", type=Path, default=Path("runs/search-cost"))
+    parser.add_argument("--seed", type=int, default=0, help="of invented predictions")
+    options = parser.parse_args()
+    feature_set = load_feature_set("palliative13")
+    corpus = read_corpus(feature_set)
+    if options.record or options.simulate:
+        order, _ = ordered(corpus, feature_set, NOTES, LOOKS, 0)
+        rows = (
+            _recorded(corpus, feature_set, order, options.out)
+            if options.record
+            else _simulated(feature_set, order, options.seed)
+        )
+        pd.DataFrame(rows, columns=COLUMNS).to_parquet(options.predictions, index=False)
+    replayed = Replayed(pd.read_parquet(options.predictions))
+    found = _measured(replayed)
+    found["predictions"] = "simulated" if options.simulate else str(options.predictions.name)
+    _show(replayed, found)
+    print(json.dumps(found))
+    sys.exit(not found["passed"])
+
+
+def asked_programs() -> list[dict[str, Value]]:
+    """The configurations whose answers are recorded, without thresholds."""
+    return [
+        chosen
+        for chosen in RECORDED.configurations()
+        if chosen["strategy"] != study.NAME and (chosen["strategy"], chosen.get("demos")) != ("random", 13)
+    ]
+
+
+def _recorded(
+    corpus: Dataset, feature_set: FeatureSet, order: Sequence[Transcript], out: Path
+) -> Iterator[tuple[Any, ...]]:
+    """Ask every program about every transcript, one model after the other; answers that are stored are not asked for again."""
+    base = Plan(
+        dataset=corpus, feature_set=feature_set, models=RECORDED.models, routes=RECORDED.routes, english="given",
+        limit=NOTES, engines=EngineSettings(choice="embedded"), out=out,
+    )  # fmt: skip
+    private_folder(out)
+
+    def advance(phase: str, done: int, total: int) -> None:
+        if done == total:
+            print(f"{phase}: {done}", flush=True)
+
+    places = Places(base, RECORDED, corpus, order, base.folder("search-cost"), Meter(), print, advance)
+    try:
+        for chosen in asked_programs():
+            place = places.at(chosen)
+            candidate = place.candidate(chosen)
+            if candidate is None:
+                sys.exit(f"{describe(chosen)} makes no program")
+            answers = place.answers(candidate.program, order, describe(chosen))
+            for transcript, answered in zip(order, answers, strict=True):
+                for feature, answer in answered.answers.items():
+                    gold = transcript.labels[feature]
+                    yield (
+                        key(chosen), transcript.id, feature, int(bool(gold)), answer.state.value, answer.p_true,
+                        answered.telemetry.requests,
+                    )  # fmt: skip
+    finally:
+        places.close()
+
+
+def _simulated(feature_set: FeatureSet, order: Sequence[Transcript], seed: int) -> Iterator[tuple[Any, ...]]:
+    """Invented answers to real labels: P(true) from a sum of effects of the choices, of the feature and of the note, and noise.
+
+    Each program and feature has a bias of its own, as real ones have, so that thresholds help some more than others.
+    """
+    rng = np.random.default_rng(seed)
+    effects = {
+        "qwen2.5-coder:1.5b": 1.6, "smollm2:135m": 0.2, "probe": 0.35, "json": 0.0, "zero-shot": -0.4, "random": 0.0,
+        "coverage": 0.25, 4: 0.0, 8: 0.15, 13: 0.1,
+    }  # fmt: skip
+    gold = np.array([[int(bool(t.labels[i])) for i in feature_set.ids] for t in order])
+    note, feature = rng.normal(0, 0.7, (len(order), 1)), rng.normal(0, 0.5, gold.shape[1])
+    for chosen in asked_programs():
+        strength = sum(effects[chosen[n]] for n in ("model", "format", "strategy", "demos") if n in chosen)  # type: ignore[index]
+        strength = np.maximum(0.0, strength + rng.normal(0, 0.15) + feature + rng.normal(0, 0.3, gold.shape[1]))
+        bias = rng.normal(0, 0.8, gold.shape[1])
+        logit = strength * (2 * gold - 1) + bias + note + rng.normal(0, 1.0, gold.shape)
+        p_true = 1 / (1 + np.exp(-logit))
+        for i, transcript in enumerate(order):
+            for j, name in enumerate(feature_set.ids):
+                state = "true" if p_true[i, j] >= 0.5 else "false"
+                calls = len(feature_set) if chosen["format"] == "probe" else 1
+                yield key(chosen), transcript.id, name, int(gold[i, j]), state, float(p_true[i, j]), calls
+
+
+@dataclass(frozen=True)
+class Listed(Space):
+    """A space that holds the configurations of a list and no others."""
+
+    listed: tuple[dict[str, Value], ...] = ()
+
+    def dimensions(self, chosen: Choices) -> Iterator[tuple[str, tuple[Value, ...]]]:
+        """Name and choices of each dimension, as far as they are consistent with what was chosen before."""
+        for name in dict.fromkeys(n for c in self.listed for n in c):
+            fitting = [c for c in self.listed if all(c.get(n) == v for n, v in chosen.items())]
+            choices = tuple(dict.fromkeys(c[name] for c in fitting if name in c))
+            if choices:
+                yield name, choices
+
+    def baselines(self) -> tuple[dict[str, Value], ...]:
+        """Zero-shot with the first of everything else."""
+        return tuple(c for c in self.listed if c["strategy"] == zero_shot.NAME)[:1]
+
+
+class Replayed:
+    """An examiner that answers from a table of predictions.
+
+    Args:
+        frame: With `COLUMNS`; every configuration has the same transcripts in the same order.
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.meter = Meter()
+        self.tables: dict[str, AnswerTable] = {}
+        codes = {state.value: code for state, code in STATE_CODES.items()}
+        for name, rows in frame.groupby("configuration", sort=False):
+            ids, features = (tuple(dict.fromkeys(rows[column])) for column in ("id", "feature"))
+            if len(rows) != len(ids) * len(features):
+                sys.exit(f"{name}: {len(rows)} rows for {len(ids)} transcripts and {len(features)} features")
+            shape = (len(ids), len(features))
+            p_true = rows["p_true"].to_numpy(dtype=np.float64, na_value=np.nan).reshape(shape)
+            state = rows["state"].map(codes).to_numpy(dtype=np.int8).reshape(shape)
+            gold = rows["gold"].to_numpy(dtype=np.int8).reshape(shape)
+            self.tables[str(name)] = AnswerTable(ids, (None,) * len(ids), features, gold, state, p_true)
+        listed: list[dict[str, Value]] = []
+        for name, table in self.tables.items():
+            chosen = json.loads(name)
+            # One choice for all: P(true) is what thresholds need.
+            listed += [
+                chosen | {"thresholds": t} for t in ((False, True) if not np.isnan(table.p_true).all() else (False,))
+            ]
+        self.space = Listed(models=("recorded",), listed=tuple(listed))
+        self.gold = next(iter(self.tables.values()))
+
+    def table(self, chosen: Choices) -> AnswerTable:
+        """The recorded answers of a configuration; those with thresholds are the same."""
+        return self.tables[asked(chosen)]
+
+    def look(self, chosen: Choices, count: int) -> Scored:
+        """As `Examiner` says."""
+        table = first_rows(self.table(chosen), count)
+        for i in table.ids:
+            self.meter.add(f"{asked(chosen)} {i}", 1, 0)
+        return Scored(objective_of(table, "macro_f1"), {}, None, table, Cost(count, count))
+
+    def facts(self, chosen: Choices) -> dict[str, Any]:
+        """As `Examiner` says."""
+        return {}
+
+    def score(self, chosen: Choices) -> float:
+        """The mean macro-F1 of a configuration on all transcripts, as the search scores it."""
+        value, _, _ = decided(self.look(chosen, len(self.gold.ids)), chosen, "macro_f1", 0)
+        return -1.0 if value is None else value
+
+    @property
+    def calls(self) -> int:
+        """Of the whole grid."""
+        return len(self.tables) * len(self.gold.ids)
+
+
+def asked(chosen: Choices) -> str:
+    """What is asked of a model in a configuration."""
+    return key({k: v for k, v in chosen.items() if k != "thresholds"})
+
+
+def searched(replayed: Replayed, seed: int) -> list[tuple[int, float]]:
+    """After each trial of the product's search the calls so far and the score of its best, until every configuration was tried."""
+    n = len(replayed.gold.ids)
+    task = Searching(replayed.space, Budget(trials=None), Goals("macro_f1"), seed)
+    ends = (*(look for look in LOOKS if look < n), n)
+    with quietly(), tempfile.TemporaryDirectory() as folder, Worker(Path(folder)) as worker:
+        keeper = Keeper(optuna.create_study(direction="maximize", sampler=PlaceSampler(seed)), worker, shared=True)
+        meter = replayed.meter = Meter()
+        search = Search(keeper, task, replayed, ends, replayed.gold, Halt(None, Path(folder) / "STOP"), meter)
+        search.begin()
+        search.run()
+        trials = tried(keeper.trials())
+        path, best = [], -1.0
+        for i, trial in enumerate(trials):
+            if outcome(trial) == "scored":
+                best = max(best, result(trial)["score"])
+            path.append((spent(trials[: i + 1]).calls, best))
+    return path
+
+
+def drawn(replayed: Replayed, scores: dict[str, float], seed: int) -> list[tuple[int, float]]:
+    """The same for random search."""
+    order = list(replayed.space.listed)
+    random.Random(seed).shuffle(order)
+    path, best, paid = [], -1.0, set()
+    for chosen in order:
+        paid.add(asked(chosen))
+        best = max(best, scores[key(chosen)])
+        path.append((len(paid) * len(replayed.gold.ids), best))
+    return path
+
+
+def at(path: list[tuple[int, float]], calls: float) -> float:
+    """The best score that was there within so many calls."""
+    return max((score for used, score in path if used <= calls), default=-1.0)
+
+
+def _measured(replayed: Replayed) -> dict[str, Any]:
+    """Median and mean regret of both searches at each budget."""
+    scores = {key(c): replayed.score(c) for c in replayed.space.listed}
+    top = max(scores.values())
+    paths = {
+        "search": [searched(replayed, seed) for seed in SEEDS],
+        "random": [drawn(replayed, scores, seed) for seed in SEEDS],
+    }
+    budgets = []
+    for share in BUDGETS:
+        regrets = {name: [top - at(p, share * replayed.calls) for p in found] for name, found in paths.items()}
+        row: dict[str, Any] = {"share": share, "calls": round(share * replayed.calls)}
+        row |= {f"{name}_median": round(float(np.median(r)), 4) for name, r in regrets.items()}
+        row |= {f"{name}_mean": round(float(np.mean(r)), 4) for name, r in regrets.items()}
+        budgets.append(row)
+    within = next(r["search_median"] for r in budgets if r["share"] == AT) <= LIMIT
+    # Where both have found the best, neither is better.
+    better = all(
+        r["search_mean"] < r["random_mean"] or r["search_mean"] == r["random_mean"] == 0
+        for r in budgets
+        if r["share"] >= FROM
+    )
+    return {
+        "configurations": len(scores), "notes": len(replayed.gold.ids), "calls": replayed.calls, "best": round(top, 4),
+        "worst": round(min(scores.values()), 4), "median": round(float(np.median(list(scores.values()))), 4),
+        "whole_search_calls": [p[-1][0] for p in paths["search"]], "budgets": budgets,
+        "median_regret_kept": within, "better_than_random": better, "passed": within and better,
+    }  # fmt: skip
+
+
+def _show(replayed: Replayed, found: dict[str, Any]) -> None:
+    print(
+        f"{found['configurations']} configurations × {found['notes']} calls ({found['predictions']}): the best has {found['best']}, the "
+        f"median {found['median']}, the worst {found['worst']}; the grid takes {found['calls']} calls"
+    )
+    print("share   calls   search: median  mean   random: median  mean")
+    for row in found["budgets"]:
+        print(
+            f"{row['share']:4.0%} {row['calls']:8} {row['search_median']:15.4f} {row['search_mean']:6.4f} "
+            f"{row['random_median']:15.4f} {row['random_mean']:6.4f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

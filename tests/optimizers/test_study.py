@@ -1,0 +1,71 @@
+"""The study's keeper: what a dead worker leaves comes back in the order in which it was drawn, wherever it died."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from balin.optimizers.study import Keeper, is_lost, open_study, quietly
+from balin.optimizers.workers import Worker
+
+CONFIGURATIONS = [{"strategy": name} for name in ("zero-shot", "study", "random")]
+
+
+class Killed(BaseException):
+    """Stands for `kill -9`: nothing after it is done."""
+
+
+@pytest.fixture
+def keeper(tmp_path: Path) -> Iterator[Keeper]:
+    with quietly(), Worker(tmp_path / "workers") as worker:
+        yield Keeper(open_study("s", tmp_path, None, 0), worker, shared=True)
+
+
+def dead(keeper: Keeper) -> None:
+    """The next trial, begun by a worker that is no more."""
+    trial = keeper.study.ask()
+    trial.set_user_attr("owner", "nobody")
+
+
+def waiting(keeper: Keeper) -> list[dict[str, str]]:
+    return [t.user_attrs["asked"] for t in keeper.trials() if t.state == TrialState.WAITING]
+
+
+def test_what_was_lost_comes_before_what_still_waits(keeper: Keeper) -> None:
+    for chosen in CONFIGURATIONS:
+        keeper.enqueue(chosen)
+    dead(keeper)
+    keeper.tidy()
+    assert waiting(keeper) == CONFIGURATIONS
+    before = len(keeper.trials())
+    keeper.tidy()
+    assert len(keeper.trials()) == before
+
+
+@pytest.mark.parametrize("writes", range(1, 8))
+def test_killed_between_any_two_writes_of_tidying_the_order_is_the_same_in_the_end(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    for chosen in CONFIGURATIONS:
+        keeper.enqueue(chosen)
+    dead(keeper)
+    storage, left = keeper.study._storage, [writes]
+    for name in ("set_trial_state_values", "create_new_trial"):
+
+        def counted(*args: object, original: object = getattr(storage, name), **kwargs: object) -> object:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+            return original(*args, **kwargs)  # type: ignore[operator]
+
+        monkeypatch.setattr(storage, name, counted)
+    try:
+        keeper.tidy()
+    except Killed:
+        left[0] = 1_000
+        keeper.tidy()
+    assert waiting(keeper) == CONFIGURATIONS
+    assert all(is_lost(t) for t in keeper.trials() if t.state != TrialState.WAITING)
