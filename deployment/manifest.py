@@ -8,17 +8,29 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    model_serializer,
+    model_validator,
+)
 
 from ..data.store import canonical
 from ..engines.protocol import ModelIdentity, Role
 from ..programs.decisions import check_thresholds
 from ..programs.formats import FORMATS
+from ..programs.index_file import NeighboursEntry
 from ..signatures.features import Feature, FeatureSet
 
 SCHEMA_VERSION = 1
+SCHEMA_WITH_INDEX = 2
+SCHEMAS = (SCHEMA_VERSION, SCHEMA_WITH_INDEX)
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # No path and nothing hidden: a bundle is flat.
@@ -98,9 +110,9 @@ class _Asking(_Strict):
     @property
     def hash(self) -> str:
         """SHA-256 (hex) of all that decides what is asked: the step's name in the store. Thresholds change no question."""
-        return hashlib.sha256(
-            canonical(self.model_dump(mode="json", by_alias=True, exclude={"thresholds"}))
-        ).hexdigest()
+        asked = self.model_dump(mode="json", by_alias=True, exclude={"thresholds", "index"})
+        index = getattr(self, "index", None)
+        return hashlib.sha256(canonical(asked | ({"index": index.hash} if index else {}))).hexdigest()
 
 
 class TranslateStep(_Asking):
@@ -110,8 +122,29 @@ class TranslateStep(_Asking):
     target: str
 
 
+class IndexEntry(NeighboursEntry):
+    """The demos that are chosen from for each text, as they stand in the prompt: between the messages and the last of them.
+
+    Attributes:
+        turns: What the user says and what the assistant answers, for each demo.
+    """
+
+    turns: tuple[tuple[str, str], ...]
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 (hex) of all of it; worked out once, as an index is large and asked about for every transcript."""
+        return hashlib.sha256(canonical(self.model_dump(mode="json"))).hexdigest()
+
+    @model_validator(mode="after")
+    def _a_turn_each(self) -> Self:
+        if len(self.turns) != len(self.costs):
+            raise ValueError("an index has a turn for each demo")
+        return self
+
+
 class ExtractStep(_Asking):
-    """A text to one answer a feature. Everything but messages and thresholds is as in `Prompt` and `Task`."""
+    """A text to one answer a feature. Everything but messages, thresholds and index is as in `Prompt` and `Task`."""
 
     kind: Literal["extract"] = "extract"
     format: str
@@ -123,6 +156,13 @@ class ExtractStep(_Asking):
     partial: bool
     probes: tuple[str, ...]
     thresholds: dict[str, float]
+    index: IndexEntry | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_index(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A step without an index is written as it was before there were any."""
+        content: dict[str, Any] = handler(self)
+        return content if self.index is not None else {k: v for k, v in content.items() if k != "index"}
 
 
 Step = TranslateStep | ExtractStep
@@ -182,7 +222,7 @@ class Manifest(_Strict):
         files: SHA-256 of every other file.
     """
 
-    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
+    schema_version: Annotated[Literal[1, 2], Field(alias="schema")] = 1
     kind: Literal["bundle"] = "bundle"
     balin: str
     created: str
@@ -201,10 +241,22 @@ class Manifest(_Strict):
 
 
 class Vector(_Strict):
-    """The test vector: an invented text, and the SHA-256 of each step's messages for it."""
+    """The test vector: an invented text, and the SHA-256 of each step's messages for it.
+
+    Attributes:
+        text: The text.
+        messages: The hashes.
+        direction: The text's embedding, where demos are chosen for each text.
+    """
 
     text: str
     messages: tuple[Sha256, ...]
+    direction: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_direction(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        return {k: v for k, v in content.items() if v is not None}
 
 
 def check_steps(steps: tuple[Step, ...], manifest: Manifest, feature_set: FeatureSet) -> None:
@@ -228,6 +280,8 @@ def check_steps(steps: tuple[Step, ...], manifest: Manifest, feature_set: Featur
     if bool(last.probes) != (last.format == "probe"):
         raise ValueError(f"probes and the format {last.format!r} do not go together")
     check_thresholds(last.thresholds, feature_set.ids)
+    if (last.index is not None) != (manifest.schema_version == SCHEMA_WITH_INDEX):
+        raise ValueError(f"bundles with an index of demos are of version {SCHEMA_WITH_INDEX}, and only those")
 
 
 def _plain(value: Any) -> Any:

@@ -212,7 +212,8 @@ class OllamaEmbedder:
             rows += self._ask(list(texts[start : start + _AT_ONCE]))
         try:
             found = np.array(rows, dtype=np.float32)
-            found /= np.linalg.norm(found, axis=1, keepdims=True)
+            lengths = np.linalg.norm(found, axis=1, keepdims=True)
+            found = np.divide(found, lengths, out=found, where=lengths > 0)
         except (TypeError, ValueError):
             raise CallError(f"Ollama's embeddings of {self.model} are not rows of numbers of one length") from None
         return found

@@ -13,6 +13,7 @@ from ..data.files import plain_name, private_folder
 from ..data.split import make_split
 from ..data.store import Store
 from ..data.transcripts import Dataset, Transcript
+from ..engines.embedding import open_embedder
 from ..engines.lm import language_model
 from ..errors import InputError
 from ..eval.arm import Advance, ArmSettings, opened, translate_all
@@ -227,6 +228,7 @@ class Ground:
             demos=self.plan.demos,
             candidates=self.plan.candidates,
             seed=self.plan.seed,
+            embedder=partial(open_embedder, self.plan.embedder, self.plan.engines),
         )
 
     def _tried(

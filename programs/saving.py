@@ -7,6 +7,7 @@ one; the stored hash proves it, and a program whose prompts would differ is refu
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,10 +18,13 @@ from ..errors import InputError, ProgramError
 from ..signatures.features import FeatureSet
 from ..signatures.wording import INPUT
 from .extractor import Extractor
-from .formats import FORMATS
+from .formats import FORMATS, Demo
+from .index_file import NeighboursEntry
+from .retrieval import DemoIndex
 
 SCHEMA_VERSION = 1
 SCHEMA_WITH_THRESHOLDS = 2
+SCHEMA_WITH_INDEX = 3
 
 
 class _Strict(BaseModel):
@@ -33,7 +37,7 @@ class _FeatureSetReference(_Strict):
 
 
 class _ProgramFile(_Strict):
-    schema_version: Annotated[Literal[1, 2], Field(alias="schema")]
+    schema_version: Annotated[Literal[1, 2, 3], Field(alias="schema")]
     kind: Literal["extract"]
     name: str
     hash: str
@@ -50,25 +54,39 @@ class _ProgramWithThresholds(_ProgramFile):
     thresholds: Annotated[dict[str, float], Field(min_length=1)]
 
 
-_FILES: dict[int, type[_ProgramFile]] = {SCHEMA_VERSION: _ProgramFile, SCHEMA_WITH_THRESHOLDS: _ProgramWithThresholds}
+class _ProgramWithIndex(_ProgramFile):
+    """Its demos are those that are chosen from."""
+
+    index: NeighboursEntry
+    thresholds: dict[str, float] = {}
+
+
+_FILES: dict[int, type[_ProgramFile]] = {
+    SCHEMA_VERSION: _ProgramFile,
+    SCHEMA_WITH_THRESHOLDS: _ProgramWithThresholds,
+    SCHEMA_WITH_INDEX: _ProgramWithIndex,
+}
 
 
 def save_program(extractor: Extractor, path: Path) -> None:
     """Write a program; the file may hold the text of its demos, so only its owner can read it."""
-    thresholds = extractor.thresholds
+    thresholds, index = extractor.thresholds, extractor.index
     content = {
-        "schema": SCHEMA_WITH_THRESHOLDS if thresholds else SCHEMA_VERSION,
+        "schema": SCHEMA_WITH_INDEX if index else SCHEMA_WITH_THRESHOLDS if thresholds else SCHEMA_VERSION,
         "kind": "extract",
         "name": extractor.name,
         "hash": extractor.hash(),
         **extractor.state(),
     } | ({"thresholds": thresholds} if thresholds else {})
+    if index is not None:
+        content["demos"] = [{INPUT: d.text, **d.labels} for d in index.demos]
+        content["index"] = NeighboursEntry.of(index.neighbours, index.embedder).model_dump(mode="json")
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
     write_private(path, text.encode("utf-8"))
 
 
 def load_program(path: Path, feature_set: FeatureSet) -> Extractor:
-    """Read a program for a feature set.
+    """Read a program for a feature set. One with an index needs its embedder besides (`Extractor.use_embedder`).
 
     Raises:
         ProgramError: No such file, not a program, an unknown version, another feature set, or changed prompts.
@@ -94,15 +112,19 @@ def load_program(path: Path, feature_set: FeatureSet) -> Extractor:
         definitions=found.definitions,
         max_tokens=found.max_tokens,
     )
-    extractor.set_demos([_demo(path, index, demo, feature_set) for index, demo in enumerate(found.demos)])
-    if isinstance(found, _ProgramWithThresholds):
+    demos = [_demo(path, index, demo, feature_set) for index, demo in enumerate(found.demos)]
+    if isinstance(found, _ProgramWithIndex):
+        extractor.set_index(_index(path, found.index, demos))
+    else:
+        extractor.set_demos(demos)
+    if isinstance(found, _ProgramWithThresholds | _ProgramWithIndex):
         try:
             extractor.thresholds = found.thresholds
         except InputError as error:
             raise ProgramError(f"{path}: {error}") from None
     if extractor.hash() != found.hash:
         raise ProgramError(
-            f"{path}: its prompts or thresholds are not those it was saved with: the file or Balin's wording was changed"
+            f"{path}: its prompts, index or thresholds are not those it was saved with: the file or Balin's wording was changed"
         )
     return extractor
 
@@ -122,11 +144,20 @@ def _read(path: Path) -> _ProgramFile:
     if type(version) is not int or version not in _FILES:
         raise ProgramError(f"{path}: schema {version!r} is unknown; this Balin reads {', '.join(map(str, _FILES))}")
     try:
+        if isinstance(content.get("index"), dict):
+            # In Python's own types a strict tuple is no list; read as JSON it is.
+            content["index"] = NeighboursEntry.model_validate_json(json.dumps(content["index"]))
         return _FILES[version].model_validate(content)
     except ValidationError as error:
         # Only place and kind: pydantic's message would quote the value, which may be a demo's text.
         first = error.errors(include_input=False)[0]
         raise ProgramError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['type']}") from None
+
+
+def _index(path: Path, found: NeighboursEntry, demos: Sequence[tuple[str, dict[str, bool]]]) -> DemoIndex:
+    if len(demos) != len(found.costs):
+        raise ProgramError(f"{path}: index: it is of {len(found.costs)} demos, and there are {len(demos)}")
+    return DemoIndex(tuple(Demo(*demo) for demo in demos), found.neighbours, found.embedder.identity)
 
 
 def _demo(path: Path, index: int, demo: dict[str, Any], feature_set: FeatureSet) -> tuple[str, dict[str, bool]]:

@@ -2,14 +2,14 @@
 
 setting.py        what a strategy is given and gives; which transcripts may become demos
 passing.py        what the model gets right, for the two strategies that bootstrap
-zero_shot.py · study.py · random_draw.py · labeled.py · bootstrap.py · random_search.py · coverage.py · mipro.py    the strategies
+zero_shot.py · study.py · random_draw.py · labeled.py · bootstrap.py · random_search.py · coverage.py · nearest.py · mipro.py    the strategies
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import bootstrap, coverage, labeled, mipro, random_draw, random_search, study, zero_shot
+from . import bootstrap, coverage, labeled, mipro, nearest, random_draw, random_search, study, zero_shot
 from .setting import Candidate, Eligible, Setting, Strategy, eligible
 
 __all__ = ["BASELINES", "STRATEGIES", "Candidate", "Eligible", "Setting", "Strategy", "eligible"]
@@ -19,5 +19,5 @@ BASELINES = (zero_shot.NAME, study.NAME)
 
 STRATEGIES: Mapping[str, Strategy] = {
     module.NAME: module.candidates
-    for module in (zero_shot, study, random_draw, labeled, bootstrap, random_search, coverage, mipro)
+    for module in (zero_shot, study, random_draw, labeled, bootstrap, random_search, coverage, nearest, mipro)
 }
