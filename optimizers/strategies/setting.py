@@ -68,6 +68,8 @@ class Setting:
         candidates: Most candidates that one strategy may make.
         seed: Any whole number; candidate number i of a strategy draws with seed + i.
         embedder: Opens what embeds texts.
+        reflector: Writes instructions for GEPA; None for the proposer.
+        gepa_calls: Most transcripts of the pool that GEPA asks about, answers from the store included.
     """
 
     build: Callable[[], Extractor]
@@ -82,6 +84,8 @@ class Setting:
     candidates: int
     seed: int = 0
     embedder: Callable[[], Embedder] = open_embedder
+    reflector: Proposer | None = None
+    gepa_calls: int = 300
 
     @property
     def feature_ids(self) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from ollama_server import OllamaServer  # type: ignore[import-not-found]
 
 from balin.engines import embedding
@@ -67,10 +66,10 @@ class WordEmbedder:
 
     def embed(self, texts: Sequence[str]) -> Any:
         self.asked += texts
-        rows = np.full((len(texts), 64), 0.01, dtype=np.float32)
+        rows = np.full((len(texts), 512), 0.001, dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):
             for word in text.split():
-                row[zlib.crc32(word.encode("utf-8", "surrogatepass")) % 64] += 1
+                row[zlib.crc32(word.encode("utf-8", "surrogatepass")) % 512] += 1
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 

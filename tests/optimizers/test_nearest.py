@@ -23,7 +23,7 @@ def ground(**fields: object) -> Setting:
 def test_the_index_holds_the_whole_pool_with_gold_labels_and_the_candidates_differ_in_balance_and_number() -> None:
     made = list(STRATEGIES["nearest"](ground(candidates=5)))
     assert [(c.program.index.neighbours.count, c.program.index.neighbours.balance) for c in made] == [
-        (4, 0.5), (4, 0.0), (4, 1.0), (2, 0.5), (2, 0.0),
+        (4, 1.0), (4, 0.0), (4, 0.5), (2, 1.0), (2, 0.0),
     ]  # fmt: skip
     assert len({c.program.hash() for c in made}) == 5
     for demo, transcript in zip(made[0].program.index.demos, pool(), strict=True):
@@ -39,7 +39,7 @@ def test_a_balanced_prompt_shows_the_rare_feature() -> None:
     def shown(candidate: object) -> set[str]:
         return {i for d in candidate.program.demos_for(text) for i in IDS if d[i]}  # type: ignore[attr-defined]
 
-    assert shown(balanced) == set(IDS)
+    assert "fever" in shown(balanced) - shown(plain)
     assert len(plain.program.demos_for(text)) == len(balanced.program.demos_for(text)) == 4
 
 

@@ -117,8 +117,8 @@ def chosen(name: str, ground: Setting) -> list[list[str]]:
     return [[t.id for t in c.demos] for c in STRATEGIES[name](ground)]
 
 
-# Has no demos of its own but an index; see test_nearest.py.
-FIXED = [name for name in STRATEGIES if name != "nearest"]
+# One has an index in place of demos, the other makes no candidate for a model that is always right; they have files of their own.
+FIXED = [name for name in STRATEGIES if name not in ("nearest", "gepa")]
 
 
 @pytest.mark.parametrize("name", FIXED)
