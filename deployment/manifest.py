@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    model_serializer,
+    model_validator,
+)
 
 from ..data.store import canonical
 from ..engines.protocol import ModelIdentity, Role
 from ..programs.decisions import check_thresholds
 from ..programs.formats import FORMATS
+from ..programs.index_file import NeighboursEntry
 from ..programs.votes import Votes
 from ..signatures.features import Feature, FeatureSet
 
 SCHEMA_VERSION = 1
+SCHEMA_WITH_INDEX = 2
+SCHEMAS = (SCHEMA_VERSION, SCHEMA_WITH_INDEX)
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # No path and nothing hidden: a bundle is flat.
@@ -99,16 +111,15 @@ class _Asking(_Strict):
     @property
     def hash(self) -> str:
         """SHA-256 (hex) of all that decides what is asked: the step's name in the store. Thresholds change no question."""
-        content = self.to_dict()
-        content.pop("thresholds", None)
-        return hashlib.sha256(canonical(content)).hexdigest()
+        # An index has a hash of its own, worked out once: it is large, and this is asked for every transcript.
+        content = self.to_dict(exclude={"thresholds", "index"})
+        index = getattr(self, "index", None)
+        return hashlib.sha256(canonical(content | ({"index": index.hash} if index else {}))).hexdigest()
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; without a key for votes where nobody votes, as before there were any."""
-        content = self.model_dump(mode="json", by_alias=True)
-        if content.get("votes", "") is None:
-            del content["votes"]
-        return content
+    def to_dict(self, exclude: set[str] | None = None) -> dict[str, Any]:
+        """JSON-ready; without a key for votes or an index where there are none, as before there were any."""
+        content = self.model_dump(mode="json", by_alias=True, exclude=exclude)
+        return {k: v for k, v in content.items() if k not in ("votes", "index") or v is not None}
 
 
 class TranslateStep(_Asking):
@@ -135,8 +146,29 @@ class VotesEntry(_Strict):
         return Votes(self.n, self.temperature)
 
 
+class IndexEntry(NeighboursEntry):
+    """The demos that are chosen from for each text, as they stand in the prompt: between the messages and the last of them.
+
+    Attributes:
+        turns: What the user says and what the assistant answers, for each demo.
+    """
+
+    turns: tuple[tuple[str, str], ...]
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 (hex) of all of it; worked out once, as an index is large and asked about for every transcript."""
+        return hashlib.sha256(canonical(self.model_dump(mode="json"))).hexdigest()
+
+    @model_validator(mode="after")
+    def _a_turn_each(self) -> Self:
+        if len(self.turns) != len(self.costs):
+            raise ValueError("an index has a turn for each demo")
+        return self
+
+
 class ExtractStep(_Asking):
-    """A text to one answer a feature. Everything but messages and thresholds is as in `Prompt` and `Task`."""
+    """A text to one answer a feature. Everything but messages, thresholds and index is as in `Prompt` and `Task`."""
 
     kind: Literal["extract"] = "extract"
     format: str
@@ -149,6 +181,7 @@ class ExtractStep(_Asking):
     probes: tuple[str, ...]
     thresholds: dict[str, float]
     votes: VotesEntry | None = None
+    index: IndexEntry | None = None
 
 
 Step = TranslateStep | ExtractStep
@@ -208,7 +241,7 @@ class Manifest(_Strict):
         files: SHA-256 of every other file.
     """
 
-    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
+    schema_version: Annotated[Literal[1, 2], Field(alias="schema")] = 1
     kind: Literal["bundle"] = "bundle"
     balin: str
     created: str
@@ -227,10 +260,22 @@ class Manifest(_Strict):
 
 
 class Vector(_Strict):
-    """The test vector: an invented text, and the SHA-256 of each step's messages for it."""
+    """The test vector: an invented text, and the SHA-256 of each step's messages for it.
+
+    Attributes:
+        text: The text.
+        messages: The hashes.
+        direction: The text's embedding, where demos are chosen for each text.
+    """
 
     text: str
     messages: tuple[Sha256, ...]
+    direction: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_direction(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        return {k: v for k, v in content.items() if v is not None}
 
 
 def check_steps(steps: tuple[Step, ...], manifest: Manifest, feature_set: FeatureSet) -> None:
@@ -258,6 +303,8 @@ def check_steps(steps: tuple[Step, ...], manifest: Manifest, feature_set: Featur
             raise ValueError("probes are read and not written, so there is nothing to vote on")
         last.votes.votes  # noqa: B018  # refuses numbers that mean nothing
     check_thresholds(last.thresholds, feature_set.ids)
+    if (last.index is not None) != (manifest.schema_version == SCHEMA_WITH_INDEX):
+        raise ValueError(f"bundles with an index of demos are of version {SCHEMA_WITH_INDEX}, and only those")
 
 
 def _plain(value: Any) -> Any:

@@ -48,6 +48,8 @@ def _check(step: ExtractStep, route: str) -> None:
     reason = None
     if route != "direct":
         reason = "it reads English, and a Modelfile translates nothing"
+    elif step.index is not None:
+        reason = "its demos are chosen for each text, and a Modelfile holds one fixed conversation"
     elif step.probes:
         reason = f"the format {step.format} reads one token for each feature, and a Modelfile makes one answer"
     elif step.votes is not None:

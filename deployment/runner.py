@@ -6,18 +6,25 @@ The messages are those that the program made, byte for byte; answers are read by
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..data.store import canonical
+from ..engines.embedding import Embedder
 from ..engines.protocol import ChatRequest, Completion, Engine, Message, Telemetry
+from ..errors import InputError
 from ..programs.decisions import decide
 from ..programs.formats import Prompt, Task, answer_format
+from ..programs.retrieval import marks_of
 from ..programs.translation import token_limit
 from ..programs.votes import count_votes
 from ..signatures.answers import Answer
 from ..signatures.features import FeatureSet
 from .manifest import ExtractStep, ModelEntry, Step, TranslateStep
+
+if TYPE_CHECKING:
+    from ..programs.retrieval import Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +40,69 @@ class Extracted:
     telemetry: Telemetry
 
 
-def messages(step: Step, text: str) -> tuple[Message, ...]:
-    """The messages of a step for a text."""
-    return tuple(Message(m.role, m.content(text)) for m in step.messages)
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a step with an index must know of a text to choose its demos.
+
+    Attributes:
+        direction: Its embedding, [d].
+        withheld: The demos that must not be chosen.
+    """
+
+    direction: Vectors
+    withheld: tuple[int, ...] = ()
 
 
-def messages_hash(step: Step, text: str) -> str:
+def seen(step: ExtractStep, embedder: Embedder | None, text: str, withheld: tuple[int, ...] = ()) -> Seen | None:
+    """A text as the step's index needs it; None where the step has none.
+
+    Raises:
+        InputError: There is an index and no embedder.
+        CallError: The text cannot be embedded.
+    """
+    if step.index is None:
+        return None
+    if embedder is None:
+        raise InputError("the bundle chooses its demos by embeddings, and no embedder was opened")
+    return Seen(embedder.embed([text])[0], withheld)
+
+
+def withheld(
+    step: ExtractStep, texts: Sequence[str | None], id: str | None = None, group: str | None = None
+) -> tuple[int, ...]:
+    """The demos that a transcript must not see, as `programs.extractor.Extractor.withheld`."""
+    return () if step.index is None else step.index.neighbours.withheld(marks_of(texts, id, group))
+
+
+def messages(step: Step, text: str, known: Seen | None = None) -> tuple[Message, ...]:
+    """The messages of a step for a text.
+
+    Args:
+        step: The step.
+        text: What it reads.
+        known: See `seen`; without it a step shows the demos of its messages only.
+    """
+    fixed = [Message(m.role, m.content(text)) for m in step.messages]
+    turns: list[Message] = []
+    if known is not None and isinstance(step, ExtractStep) and step.index is not None:
+        for chosen in step.index.neighbours.choose(text, known.direction, known.withheld):
+            user, assistant = step.index.turns[chosen]
+            turns += [Message("user", user), Message("assistant", assistant)]
+    return (*fixed[:-1], *turns, fixed[-1])
+
+
+def messages_hash(step: Step, text: str, known: Seen | None = None) -> str:
     """SHA-256 (hex) of a step's messages for a text: of the JSON `[[role, content], …]`, without spaces, in UTF-8."""
-    return hashlib.sha256(canonical([[m.role, m.content] for m in messages(step, text)])).hexdigest()
+    return hashlib.sha256(canonical([[m.role, m.content] for m in messages(step, text, known)])).hexdigest()
 
 
-def prompt(step: Step, text: str) -> Prompt:
+def prompt(step: Step, text: str, known: Seen | None = None) -> Prompt:
     """All that an engine needs for a step on a text."""
     if isinstance(step, TranslateStep):
         limit = token_limit(text, step.max_tokens)
         return Prompt(messages(step, text), limit, repeat_penalty=step.repeat_penalty)
     return Prompt(
-        messages=messages(step, text),
+        messages=messages(step, text, known),
         max_tokens=step.max_tokens,
         schema=step.json_schema,
         top_logprobs=step.top_logprobs,
@@ -69,14 +122,21 @@ def translate(step: TranslateStep, model: ModelEntry, engine: Engine, text: str)
     return completion.text.strip(), completion.telemetry
 
 
-def extract(step: ExtractStep, feature_set: FeatureSet, model: ModelEntry, engine: Engine, text: str) -> Extracted:
-    """The model's answers for a text.
+def extract(
+    step: ExtractStep,
+    feature_set: FeatureSet,
+    model: ModelEntry,
+    engine: Engine,
+    text: str,
+    known: Seen | None = None,
+) -> Extracted:
+    """The model's answers for a text; `known` is what `seen` gives.
 
     Raises:
         CallError: This text could not be read.
         EngineUnavailable: Nothing further can be asked.
     """
-    asked, wanted, written = prompt(step, text), task(step, feature_set), answer_format(step.format)
+    asked, wanted, written = prompt(step, text, known), task(step, feature_set), answer_format(step.format)
     if step.votes is None:
         completions = _ask(engine, asked, model)
         answers = written.read(wanted, completions)

@@ -112,6 +112,16 @@ def list_models(host: str | None = None, *, allow_remote: Collection[str] = ()) 
     ]
 
 
+def largest_model(host: str | None = None, allow_remote: Collection[str] = ()) -> str | None:
+    """The largest model that the server itself runs and that writes; None where it has none.
+
+    Raises:
+        EngineUnavailable: No server, or not one that is allowed.
+    """
+    models = [m for m in list_models(host, allow_remote=allow_remote) if not m.remote and "embed" not in m.name]
+    return max(models, key=lambda m: m.size).name if models else None
+
+
 def running(host: str | None = None, *, allow_remote: Collection[str] = ()) -> list[RunningModel]:
     """The models that the server has loaded now.
 

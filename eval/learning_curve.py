@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..data.transcripts import Transcript
+from ..engines.embedding import Embedder
 from .baselines import Baseline, train
 from .evaluation import evaluate_answers
 from .grids import UNDEFINED, Grid, figure
@@ -60,6 +61,7 @@ def learning_curve(
     *,
     draws: int,
     seed: int,
+    embedder: Embedder | None = None,
     advance: Callable[[int, int], None] = lambda *_: None,
 ) -> list[CurvePoint]:
     """The curve of one baseline.
@@ -73,6 +75,7 @@ def learning_curve(
         features: The features' ids.
         draws: How many orders, at least 1.
         seed: Of the orders.
+        embedder: For the baseline `embeddings`.
         advance: Told (done, of).
     """
     orders = [_shuffled(pool, random.Random(f"{seed}:{draw}")) for draw in range(draws)]
@@ -82,7 +85,7 @@ def learning_curve(
         advance(done, len(sizes))
         # All of the pool is one draw, whatever its order.
         drawn = orders[:1] if size == len(pool) else [order[:size] for order in orders]
-        found = [_score(kind, calls, scored, features) for calls in drawn]
+        found = [_score(train(kind, calls, features, embedder), scored, features) for calls in drawn]
         points.append(CurvePoint(size, len(drawn), {m: tuple(f[m] for f in found) for m in METRICS}))
     advance(len(sizes), len(sizes))
     return points
@@ -108,10 +111,8 @@ def answer_table(baseline: Baseline, scored: Sequence[Transcript], features: Seq
     return AnswerTable.from_rows(features, rows)
 
 
-def _score(
-    kind: str, calls: Sequence[Transcript], scored: Sequence[Transcript], features: Sequence[str]
-) -> dict[str, float | None]:
-    scores = evaluate_answers(answer_table(train(kind, calls, features), scored, features), resamples=0)
+def _score(baseline: Baseline, scored: Sequence[Transcript], features: Sequence[str]) -> dict[str, float | None]:
+    scores = evaluate_answers(answer_table(baseline, scored, features), resamples=0)
     means = {m: scores.summary()[m]["mean"] for m in METRICS}
     return {m: None if mean is None else float(mean) for m, mean in means.items()}
 

@@ -13,7 +13,9 @@ from ..data.files import plain_name, private_folder
 from ..data.split import make_split
 from ..data.store import Store
 from ..data.transcripts import Dataset, Transcript
+from ..engines.embedding import open_embedder
 from ..engines.lm import language_model
+from ..engines.ollama_api import largest_model
 from ..errors import InputError
 from ..eval.arm import Advance, ArmSettings, opened, translate_all
 from ..eval.grids import Grid, figure
@@ -29,7 +31,7 @@ from .metric import MetricName
 from .plan import Plan
 from .proposals import Proposer
 from .room import Room, measured_rates
-from .strategies import BASELINES, STRATEGIES, Eligible, Setting, eligible
+from .strategies import BASELINES, NONE_MADE, STRATEGIES, Eligible, Setting, eligible
 from .thresholds import fit_thresholds
 from .trial import Cost, Trial, objective_of
 from .verdict import Verdict, judge, trials_table
@@ -138,7 +140,8 @@ class Ground:
             warnings = self._warnings(usable, len(self.dataset.part("dev")) - len(dev))
             first = self._first(dev)
             setting = self._setting(bench, usable, texts, first, max((texts[t.id] for t in dev), key=len))
-            trials, preparation = self._tried(bench, setting, first)
+            with self._reflector(bench) as reflector:
+                trials, preparation = self._tried(bench, replace(setting, reflector=reflector), first)
             finalists = self._finalists(bench, trials, dev, first)
         verdict = judge([*finalists, *self._with_thresholds(finalists)], self.plan.goal())
         program = self._saved(verdict.best)
@@ -165,6 +168,21 @@ class Ground:
                 objective=plan.objective,
                 advance=self.advance,
             )
+
+    @contextmanager
+    def _reflector(self, bench: Bench) -> Iterator[Proposer | None]:
+        """What reflects for GEPA, open; None for the model itself, which the embedded engine has in memory already."""
+        plan = self.plan
+        model = plan.reflection_model
+        if model is None and "gepa" in plan.strategies and bench.engine.identity.engine == "ollama":
+            model = largest_model(plan.engines.host, plan.engines.allow_remote)
+        if model is None or model in (self.arm.model, bench.engine.identity.name):
+            yield None
+            return
+        self.say(f"{model} reflects for gepa")
+        models = ModelRecord(plan.out / "models.json", accept_change=plan.accept_model_change)
+        with opened(model, plan.engines, models, self.say) as engine:
+            yield Proposer(engine, bench.store)
 
     def _translate(self, store: Store, models: ModelRecord) -> tuple[Translator | None, dict[str, Translation]]:
         """Pool and dev in English; (None, {}) where no model translates."""
@@ -228,6 +246,8 @@ class Ground:
             demos=self.plan.demos,
             candidates=self.plan.candidates,
             seed=self.plan.seed,
+            embedder=partial(open_embedder, self.plan.embedder, self.plan.engines),
+            gepa_calls=self.plan.gepa_calls,
         )
 
     def _tried(
@@ -249,7 +269,8 @@ class Ground:
                     )
             if not made:
                 preparation[name] = Cost.of(bench.answered[begun:])
-                self.say(f"{name} makes no candidate: the model gets none of the transcripts it was asked about right")
+                why = NONE_MADE.get(name, "the model gets none of the transcripts it was asked about right")
+                self.say(f"{name} makes no candidate: {why}")
         return list(trials.values()), preparation
 
     def _finalists(

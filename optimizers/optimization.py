@@ -15,6 +15,7 @@ from typing import Any
 from ..data.files import plain_name, write_private
 from ..data.store import canonical, key_of
 from ..data.transcripts import Dataset
+from ..engines.embedding import PACKAGED
 from ..eval.arm import Advance
 from ..eval.grids import escape
 from .ground import Ground, Result, title
@@ -99,6 +100,8 @@ def _folder(plan: Plan, dataset: Dataset) -> Path:
         floors=dict(sorted(plan.floors.items())),
         data=dataset.sha256,
         parts={t.id: t.part for t in dataset},
+        **({} if plan.embedder == PACKAGED else {"embedder": plan.embedder}),
+        **({"gepa": [plan.reflection_model, plan.gepa_calls]} if "gepa" in plan.strategies else {}),
     )
     return plan.folder(f"optimize-{plain_name(Path(dataset.name).stem)}-{told[:8]}")
 

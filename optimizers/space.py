@@ -16,7 +16,7 @@ from ..signatures.wording import DEFAULT, INSTRUCTIONS
 from .strategies import BASELINES, study, zero_shot
 
 # MIPROv2 is a search of its own, and not a point of another.
-SEARCHED = ("random", "labeled", "bootstrap", "random-search", "coverage")
+SEARCHED = ("random", "labeled", "bootstrap", "random-search", "coverage", "nearest")
 # The formats that give P(true), which thresholds need.
 WITH_P = ("json", "probe")
 # Read without writing anything: there is nothing to sample, so there are no votes.

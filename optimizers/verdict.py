@@ -129,7 +129,7 @@ def trials_table(title: str, trials: Sequence[Trial], objective: MetricName) -> 
             (
                 trial.candidate.strategy,
                 trial.candidate.description,
-                str(len(trial.candidate.demos)),
+                trial.candidate.shown,
                 figure(first.value, 3),
                 figure(whole.value if whole else None, 3),
                 str(sum(first.failures.values())),

@@ -9,5 +9,7 @@ decisions.py    thresholds on P(true): from the model's answers to the program's
 pipeline.py     Pipeline: the two routes, over the store
 builtin.py      the built-in programs: `study`, `zero-shot`, `few-shot`
 demos.py        which worked examples, and the guard against leaks
+retrieval.py    demos chosen for each text by embedding
+index_file.py   the index of such demos as JSON
 saving.py       programs as JSON files
 """

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ..engines.embedding import Embedder, check_embedder
 from ..errors import InputError
 from ..signatures.extract import extract_signature
 from ..signatures.features import FeatureSet
@@ -17,6 +18,7 @@ from ..signatures.wording import INPUT
 from .adapter import ExtractAdapter
 from .decisions import check_thresholds, decide
 from .formats import Prompt, answer_format
+from .retrieval import DemoIndex, marks_of
 from .votes import Votes
 
 MAX_TOKENS = 512
@@ -56,6 +58,8 @@ class Extractor(dspy.Module):
         super().__init__()
         self.name = name
         self._thresholds: dict[str, float] = {}
+        self._index: DemoIndex | None = None
+        self._embedder: Embedder | None = None
         self.predict = dspy.Predict(extract_signature(feature_set, language, instructions))
         self.adapter = ExtractAdapter(
             answer_format(format), feature_set, language=language, definitions=definitions, max_tokens=max_tokens
@@ -75,12 +79,17 @@ class Extractor(dspy.Module):
         """Ask through another format; instructions and demos stay.
 
         Raises:
-            InputError: There is no such format, it cannot be voted on, or the program has thresholds, which hold for the format
-                they were fitted on.
+            InputError: There is no such format, it cannot be voted on, or the program has thresholds or an index, which hold for
+                the format they were made for.
         """
         wanted = answer_format(name)
         if self.votes is not None and wanted.name == "probe":
             raise InputError(NOTHING_WRITTEN)
+        if self._index is not None and wanted.name != self.format:
+            raise InputError(
+                f"the program's index of demos was measured in the format {self.format}, in which a demo takes other tokens than "
+                f"in {name}; ask in its own format"
+            )
         if self._thresholds and wanted.name != self.format:
             raise InputError(
                 f"the program's thresholds were fitted on the format {self.format} and mean nothing for {name}; "
@@ -155,9 +164,78 @@ class Extractor(dspy.Module):
                 raise InputError(
                     f"demo {index + 1} has no label for {', '.join(blank)}; a demo needs every feature's label"
                 )
+        self._index = self._embedder = None
         self.predict.demos = [
             dspy.Example({INPUT: text, **{i: labels[i] for i in ids}}).with_inputs(INPUT) for text, labels in demos
         ]
+
+    @property
+    def index(self) -> DemoIndex | None:
+        """The demos that are chosen from for each text, or None where all texts have the same."""
+        return self._index
+
+    @property
+    def shown(self) -> int:
+        """Most demos in a prompt."""
+        return len(self.predict.demos) if self._index is None else self._index.neighbours.count
+
+    def set_index(self, index: DemoIndex) -> None:
+        """Choose the demos of each text from an index, in place of the same ones for all; `use_embedder` must follow."""
+        self.predict.demos = []
+        self._index = index
+        self._embedder = None
+
+    def use_embedder(self, embedder: Embedder) -> None:
+        """Embed texts with this.
+
+        Raises:
+            InputError: The program has no index.
+            ModelChanged: The index was made with another embedder.
+        """
+        if self._index is None:
+            raise InputError("the program shows the same demos to every text and needs no embedder")
+        check_embedder(embedder, self._index.embedder)
+        self._embedder = embedder
+
+    def withheld(self, texts: Sequence[str | None], id: str | None = None, group: str | None = None) -> tuple[int, ...]:
+        """The demos of the index that must not be shown to a transcript: they share id, group or a normalised text with it.
+
+        Args:
+            texts: All that the transcript says, in any language.
+            id: Its id.
+            group: Its group.
+        """
+        return () if self._index is None else self._index.neighbours.withheld(marks_of(texts, id, group))
+
+    def direction(self, transcript: str) -> Any:
+        """The embedding of a text, [d]; None where the program needs none.
+
+        Raises:
+            InputError: No embedder was given.
+            CallError: The text cannot be embedded.
+        """
+        if self._index is None:
+            return None
+        if self._embedder is None:
+            raise InputError("the program chooses its demos by embeddings and was given no embedder (use_embedder)")
+        return self._embedder.embed([transcript])[0]
+
+    def demos_for(self, transcript: str, withheld: Sequence[int] | None = None) -> list[Any]:
+        """The demos in the prompt of a text.
+
+        Args:
+            transcript: The text.
+            withheld: As `withheld` tells; by default what it tells of the text alone.
+
+        Raises:
+            InputError: No embedder was given.
+            CallError: The text cannot be embedded.
+        """
+        if self._index is None:
+            return list(self.predict.demos)
+        kept = self.withheld([transcript]) if withheld is None else withheld
+        chosen = self._index.neighbours.choose(transcript, self.direction(transcript), kept)
+        return [{INPUT: demo.text, **demo.labels} for demo in map(self._index.demos.__getitem__, chosen)]
 
     def forward(self, transcript: str) -> dspy.Prediction:
         """The program's answers for one transcript: `ask`, and then the thresholds."""
@@ -167,14 +245,21 @@ class Extractor(dspy.Module):
         answers = decide(prediction.answers, self._thresholds)
         return prediction.copy(**{i: a.value for i, a in answers.items()}, answers=answers)
 
-    def ask(self, transcript: str) -> dspy.Prediction:
-        """The model's own answers for one transcript, whatever the thresholds; see `ExtractAdapter` for what it holds."""
+    def ask(self, transcript: str, withheld: Sequence[int] | None = None) -> dspy.Prediction:
+        """The model's own answers for one transcript, whatever the thresholds; see `ExtractAdapter` for what it holds.
+
+        Args:
+            transcript: The text.
+            withheld: See `demos_for`.
+        """
+        demos = self.demos_for(transcript, withheld)
         with dspy.context(adapter=self.adapter):
-            return self.predict(transcript=transcript)
+            return self.predict(transcript=transcript, demos=demos)
 
     def state(self) -> dict[str, Any]:
-        """Everything that decides what is asked, as JSON-ready values; of demos only the signature's fields."""
+        """Everything that decides what is asked, as JSON-ready values; of demos only the signature's fields, of an index the hash."""
         signature = self.predict.signature
+        index = {} if self._index is None else {"index": self._index.hash}
         return {
             "feature_set": {"id": self.feature_set.id, "hash": self.feature_set.hash},
             "format": self.format,
@@ -183,14 +268,20 @@ class Extractor(dspy.Module):
             "max_tokens": self.adapter.max_tokens,
             "instructions": signature.instructions,
             "demos": [{k: demo[k] for k in (INPUT, *self.feature_set.ids)} for demo in self.predict.demos],
-        } | ({} if self.votes is None else {"votes": asdict(self.votes)})
+            **index,
+            **({} if self.votes is None else {"votes": asdict(self.votes)}),
+        }
 
     def asking_hash(self) -> str:
         """SHA-256 (hex) of what is asked: the state and the prompt it makes, so that a new wording in the code is a new question.
 
         The store's name for this program. Thresholds are not in it: they change no question.
         """
-        prompt = self.adapter.prompt(self.predict.signature, self.predict.demos, {INPUT: ""})
+        demos = self.predict.demos
+        if self._index is not None:
+            # The first ones stand for all: it is the wording around them that matters, their texts are in the index's hash.
+            demos = [{INPUT: d.text, **d.labels} for d in self._index.demos[: self.shown]]
+        prompt = self.adapter.prompt(self.predict.signature, demos, {INPUT: ""})
         rendered = [[m.role, m.content] for m in prompt.messages]
         return _sha256([self.state(), rendered, prompt.schema, prompt.probes, prompt.top_logprobs, prompt.partial])
 

@@ -8,7 +8,7 @@ once and stored, or (`english="given"`) the English column of the data file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -103,7 +103,8 @@ class Pipeline(dspy.Module):
             if translation is not None and translation.failure is not None:
                 return self._failed(translation.failure, f"its translation failed: {translation.detail}", translation)
             return self._failed("no_english_text", "the data have no English text for it", translation)
-        key = answer_key(self.extractor, text)
+        withheld = self._withheld(transcript, text)
+        key = answer_key(self.extractor, text, withheld)
         record = self.store.get("predictions", key)
         if record is not None:
             kept = record["answers"]
@@ -117,7 +118,7 @@ class Pipeline(dspy.Module):
             )
         started = clock()
         try:
-            prediction = self.extractor.ask(text)
+            prediction = self.extractor.ask(text, withheld)
         except CallError as error:
             return self._failed(error.kind, str(error), translation)
         answers = dict(prediction.answers)
@@ -145,7 +146,13 @@ class Pipeline(dspy.Module):
                 return False
             translation = Translation.from_record(record, transcript.text)
         text = self._text(transcript, translation)
-        return text is not None and self.store.get("predictions", answer_key(self.extractor, text)) is not None
+        if text is None:
+            return False
+        key = answer_key(self.extractor, text, self._withheld(transcript, text))
+        return self.store.get("predictions", key) is not None
+
+    def _withheld(self, transcript: Transcript, text: str) -> tuple[int, ...]:
+        return self.extractor.withheld([text, transcript.text, transcript.english], transcript.id, transcript.group)
 
     def _text(self, transcript: Transcript, translation: Translation | None) -> str | None:
         if self.route == "direct":
@@ -181,14 +188,16 @@ def stored_translation(translator: Translator, store: Store, transcript: Transcr
     return made
 
 
-def answer_key(program: Extractor | Translator, text: str) -> str:
+def answer_key(program: Extractor | Translator, text: str, withheld: Sequence[int] = ()) -> str:
     """The key of an answer in the store: what was asked (program), of whom (model, engine, context), how, about what (text).
 
-    An extractor's thresholds are not in it: they decide what an answer means, and change nothing that is asked.
+    An extractor's thresholds are not in it: they decide what an answer means, and change nothing that is asked. Where demos are
+    chosen for each text, program and text decide which, but for those that are withheld from a transcript.
     """
     lm = program.predict.lm
     identity = engine_of(lm).identity
     temperature = lm.kwargs.get("temperature") or 0.0
     sampling = [temperature, lm.kwargs.get("seed") or 0] if temperature else []
     asked = program.asking_hash() if isinstance(program, Extractor) else program.hash()
-    return key_of(program=asked, model=identity.to_dict(), sampling=sampling, text=text_hash(text))
+    apart = {"withheld": list(withheld)} if withheld else {}
+    return key_of(program=asked, model=identity.to_dict(), sampling=sampling, text=text_hash(text), **apart)

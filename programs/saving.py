@@ -7,6 +7,7 @@ one; the stored hash proves it, and a program whose prompts would differ is refu
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,12 +18,14 @@ from ..errors import InputError, ProgramError
 from ..signatures.features import FeatureSet
 from ..signatures.wording import INPUT
 from .extractor import Extractor
-from .formats import FORMATS
+from .formats import FORMATS, Demo
+from .index_file import NeighboursEntry
+from .retrieval import DemoIndex
 from .votes import Votes
 
 SCHEMA_VERSION = 1
 SCHEMA_WITH_THRESHOLDS = 2
-SCHEMA_WITH_VOTES = 3
+SCHEMA_WITH_MORE = 3
 
 
 class _Strict(BaseModel):
@@ -57,35 +60,41 @@ class _Votes(_Strict):
     temperature: float
 
 
-class _ProgramWithVotes(_ProgramFile):
-    votes: _Votes
+class _ProgramWithMore(_ProgramFile):
+    """With votes, or with an index: then its demos are those that are chosen from."""
+
+    votes: _Votes | None = None
+    index: NeighboursEntry | None = None
     thresholds: dict[str, float] = {}
 
 
 _FILES: dict[int, type[_ProgramFile]] = {
     SCHEMA_VERSION: _ProgramFile,
     SCHEMA_WITH_THRESHOLDS: _ProgramWithThresholds,
-    SCHEMA_WITH_VOTES: _ProgramWithVotes,
+    SCHEMA_WITH_MORE: _ProgramWithMore,
 }
 
 
 def save_program(extractor: Extractor, path: Path) -> None:
     """Write a program; the file may hold the text of its demos, so only its owner can read it."""
-    thresholds = extractor.thresholds
+    thresholds, index = extractor.thresholds, extractor.index
     plain = SCHEMA_WITH_THRESHOLDS if thresholds else SCHEMA_VERSION
     content = {
-        "schema": plain if extractor.votes is None else SCHEMA_WITH_VOTES,
+        "schema": plain if extractor.votes is None and index is None else SCHEMA_WITH_MORE,
         "kind": "extract",
         "name": extractor.name,
         "hash": extractor.hash(),
         **extractor.state(),
     } | ({"thresholds": thresholds} if thresholds else {})
+    if index is not None:
+        content["demos"] = [{INPUT: d.text, **d.labels} for d in index.demos]
+        content["index"] = NeighboursEntry.of(index.neighbours, index.embedder).model_dump(mode="json")
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
     write_private(path, text.encode("utf-8"))
 
 
 def load_program(path: Path, feature_set: FeatureSet) -> Extractor:
-    """Read a program for a feature set.
+    """Read a program for a feature set. One with an index needs its embedder besides (`Extractor.use_embedder`).
 
     Raises:
         ProgramError: No such file, not a program, an unknown version, another feature set, or changed prompts.
@@ -111,17 +120,23 @@ def load_program(path: Path, feature_set: FeatureSet) -> Extractor:
         definitions=found.definitions,
         max_tokens=found.max_tokens,
     )
-    extractor.set_demos([_demo(path, index, demo, feature_set) for index, demo in enumerate(found.demos)])
+    if isinstance(found, _ProgramWithMore) and found.votes is None and found.index is None:
+        raise ProgramError(f"{path}: votes or index: missing")
+    demos = [_demo(path, index, demo, feature_set) for index, demo in enumerate(found.demos)]
     try:
-        if isinstance(found, _ProgramWithVotes):
+        if isinstance(found, _ProgramWithMore) and found.index is not None:
+            extractor.set_index(_index(path, found.index, demos))
+        else:
+            extractor.set_demos(demos)
+        if isinstance(found, _ProgramWithMore) and found.votes is not None:
             extractor.votes = Votes(found.votes.n, found.votes.temperature)
-        if isinstance(found, _ProgramWithThresholds | _ProgramWithVotes):
+        if isinstance(found, _ProgramWithThresholds | _ProgramWithMore):
             extractor.thresholds = found.thresholds
     except InputError as error:
         raise ProgramError(f"{path}: {error}") from None
     if extractor.hash() != found.hash:
         raise ProgramError(
-            f"{path}: its prompts or thresholds are not those it was saved with: the file or Balin's wording was changed"
+            f"{path}: its prompts, index or thresholds are not those it was saved with: the file or Balin's wording was changed"
         )
     return extractor
 
@@ -141,11 +156,20 @@ def _read(path: Path) -> _ProgramFile:
     if type(version) is not int or version not in _FILES:
         raise ProgramError(f"{path}: schema {version!r} is unknown; this Balin reads {', '.join(map(str, _FILES))}")
     try:
+        if isinstance(content.get("index"), dict):
+            # In Python's own types a strict tuple is no list; read as JSON it is.
+            content["index"] = NeighboursEntry.model_validate_json(json.dumps(content["index"]))
         return _FILES[version].model_validate(content)
     except ValidationError as error:
         # Only place and kind: pydantic's message would quote the value, which may be a demo's text.
         first = error.errors(include_input=False)[0]
         raise ProgramError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['type']}") from None
+
+
+def _index(path: Path, found: NeighboursEntry, demos: Sequence[tuple[str, dict[str, bool]]]) -> DemoIndex:
+    if len(demos) != len(found.costs):
+        raise ProgramError(f"{path}: index: it is of {len(found.costs)} demos, and there are {len(demos)}")
+    return DemoIndex(tuple(Demo(*demo) for demo in demos), found.neighbours, found.embedder.identity)
 
 
 def _demo(path: Path, index: int, demo: dict[str, Any], feature_set: FeatureSet) -> tuple[str, dict[str, bool]]:

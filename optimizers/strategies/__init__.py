@@ -2,22 +2,26 @@
 
 setting.py        what a strategy is given and gives; which transcripts may become demos
 passing.py        what the model gets right, for the two strategies that bootstrap
-zero_shot.py · study.py · random_draw.py · labeled.py · bootstrap.py · random_search.py · coverage.py · mipro.py    the strategies
+zero_shot.py · study.py · random_draw.py · labeled.py · bootstrap.py · random_search.py · coverage.py · nearest.py · mipro.py · gepa.py    the strategies
+proposed.py       which proposed instructions can be used
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import bootstrap, coverage, labeled, mipro, random_draw, random_search, study, zero_shot
+from . import bootstrap, coverage, gepa, labeled, mipro, nearest, random_draw, random_search, study, zero_shot
 from .setting import Candidate, Eligible, Setting, Strategy, eligible
 
-__all__ = ["BASELINES", "STRATEGIES", "Candidate", "Eligible", "Setting", "Strategy", "eligible"]
+__all__ = ["BASELINES", "NONE_MADE", "STRATEGIES", "Candidate", "Eligible", "Setting", "Strategy", "eligible"]
 
 # Always tried, and first: zero-shot also measures the tokens of a character.
 BASELINES = (zero_shot.NAME, study.NAME)
 
+# Why a strategy may make no candidate.
+NONE_MADE: Mapping[str, str] = {gepa.NAME: "no instructions that were proposed do better than those there are"}
+
 STRATEGIES: Mapping[str, Strategy] = {
     module.NAME: module.candidates
-    for module in (zero_shot, study, random_draw, labeled, bootstrap, random_search, coverage, mipro)
+    for module in (zero_shot, study, random_draw, labeled, bootstrap, random_search, coverage, nearest, mipro, gepa)
 }

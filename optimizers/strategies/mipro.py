@@ -36,7 +36,7 @@ def candidates(setting: Setting) -> Iterator[Candidate]:
     search = _Search(setting, demos)
     student = _Student(setting.build().predict.signature)
     try:
-        with _quietly():
+        with quietly():
             search.compile(
                 student,
                 trainset=setting.examples(setting.pool),
@@ -136,7 +136,7 @@ class _Search(dspy.MIPROv2):
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """DSPy prints and logs every step, and Optuna warns of an option that DSPy sets; progress has its own lines."""
     logger = logging.getLogger("dspy")
     level = logger.level

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...data.transcripts import Transcript
+from ...engines.embedding import Embedder, open_embedder
 from ...errors import InputError
 from ...programs.demos import Leaks
 from ...programs.extractor import Extractor
@@ -30,13 +31,19 @@ class Candidate:
         strategy: The name of the strategy that made it.
         description: What it is, in a few words; no text of a transcript.
         program: Ready to be asked.
-        demos: The transcripts that are its worked examples, in order.
+        demos: The transcripts that are its worked examples, in order; of `nearest`, those that it chooses from.
     """
 
     strategy: str
     description: str
     program: Extractor
     demos: tuple[Transcript, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """How many demos a prompt has, for a table."""
+        of = f" of {len(self.demos)}" if self.program.index is not None else ""
+        return f"{self.program.shown}{of}"
 
     def positives(self) -> dict[str, int]:
         """For each feature, how many of the demos have it."""
@@ -60,6 +67,9 @@ class Setting:
         demos: Most demos in a prompt.
         candidates: Most candidates that one strategy may make.
         seed: Any whole number; candidate number i of a strategy draws with seed + i.
+        embedder: Opens what embeds texts.
+        reflector: Writes instructions for GEPA; None for the proposer.
+        gepa_calls: Most transcripts of the pool that GEPA asks about, answers from the store included.
     """
 
     build: Callable[[], Extractor]
@@ -73,6 +83,9 @@ class Setting:
     demos: int
     candidates: int
     seed: int = 0
+    embedder: Callable[[], Embedder] = open_embedder
+    reflector: Proposer | None = None
+    gepa_calls: int = 300
 
     @property
     def feature_ids(self) -> tuple[str, ...]:

@@ -168,6 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         routes = {"/api/show": "show", "/api/pull": "pull", "/api/generate": "read", "/api/chat": "chat"}
+        routes["/api/embed"] = "embed"
         operation = routes.get(self.path)
         if operation == "chat":
             operation = "render" if body.get("_debug_render_only") else "chat" if body.get("messages") else "load"
@@ -237,6 +238,9 @@ def _problems(operation: str, body: Mapping[str, Any]) -> list[str]:
         return [] if set(body) == {"model"} else [f"keys {sorted(body)}"]
     if operation == "pull":
         return [] if {"model", "stream"} <= set(body) <= {"model", "stream", "insecure"} else [f"keys {sorted(body)}"]
+    if operation == "embed":
+        right = set(body) == {"model", "input", "truncate", "keep_alive"} and body["truncate"] is False
+        return [] if right else [f"keys {sorted(body)}, truncate {body.get('truncate')}"]
     unknown = set(body) - (GENERATE_KEYS if operation == "read" else CHAT_KEYS)
     found = [f"unknown key {key}" for key in sorted(unknown)]
     found += [f"{key} is not false" for key in ("stream", "think", "truncate", "shift") if body.get(key) is not False]
@@ -431,6 +435,14 @@ def _pull(server: OllamaServer, body: Mapping[str, Any]) -> Reply:
     return fixture_reply("pull" if body["model"] == server.model else "pull_missing")
 
 
+def _embed(server: OllamaServer, body: Mapping[str, Any]) -> Reply:
+    """A row a text, not of length 1: how many letters, words and letters E it has."""
+    if missing := _unknown(server, body):
+        return missing
+    rows = [[len(t) + 1, len(t.split()), t.count("e")] for t in body["input"]]
+    return Reply(200, {"model": body["model"], "embeddings": rows, "total_duration": 1, "prompt_eval_count": 1})
+
+
 _ANSWERS: Mapping[str, Callable[[OllamaServer, Mapping[str, Any]], Reply]] = {
     "version": lambda server, body: Reply(200, {"version": server.version}),
     "tags": _tags,
@@ -441,4 +453,5 @@ _ANSWERS: Mapping[str, Callable[[OllamaServer, Mapping[str, Any]], Reply]] = {
     "chat": _chat,
     "render": _render,
     "read": _read,
+    "embed": _embed,
 }

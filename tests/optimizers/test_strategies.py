@@ -117,7 +117,11 @@ def chosen(name: str, ground: Setting) -> list[list[str]]:
     return [[t.id for t in c.demos] for c in STRATEGIES[name](ground)]
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+# One has an index in place of demos, the other makes no candidate for a model that is always right; they have files of their own.
+FIXED = [name for name in STRATEGIES if name not in ("nearest", "gepa")]
+
+
+@pytest.mark.parametrize("name", FIXED)
 def test_every_strategy_repeats_itself_and_shows_gold_labels(name: str) -> None:
     ground = setting()
     made = list(STRATEGIES[name](ground))
@@ -142,7 +146,7 @@ def test_the_seed_decides_and_zero_is_a_seed(name: str) -> None:
         assert chosen(name, setting(seed=0, candidates=4)) == draws
 
 
-@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "mipro"])
+@pytest.mark.parametrize("name", [name for name in FIXED if name != "mipro"])
 def test_a_pool_smaller_than_the_demos_is_used_whole(name: str) -> None:
     small = [note(1, ["pain", "fever"]), note(2, ["cough", "fatigue"])]
     for demos in chosen(name, setting(small, demos=6)):

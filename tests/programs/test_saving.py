@@ -168,7 +168,7 @@ class TestRefusals:
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
         assert caught.value.exit_code == 2
 
-    @pytest.mark.parametrize("version", [0, 3, "1", None, 1.5, 1.0, [1], {}, True])
+    @pytest.mark.parametrize("version", [0, 4, "1", None, 1.5, 1.0, [1], {}, True])
     def test_an_unknown_version(self, path, saved, version):
         write(path, saved | {"schema": version})
         self.refused(path, "schema")

