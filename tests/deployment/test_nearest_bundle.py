@@ -203,4 +203,4 @@ def test_it_needs_no_dspy():
 
 def test_a_step_without_an_index_is_written_as_before():
     extractor = Extractor(SET, name="plain", format="json")
-    assert "index" not in extract_step(extractor).model_dump(mode="json")
+    assert "index" not in extract_step(extractor).to_dict()
