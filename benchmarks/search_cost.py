@@ -5,8 +5,8 @@
     .venv/bin/python benchmarks/search_cost.py --simulate --predictions simulated.parquet      # invented predictions
 
 48 configurations × 40 dev calls of the shipped corpus in their given English. Recording asks each of two models 12 programs (two
-formats; no demos, 4 or 8 random ones, 4, 8 or 13 of `coverage`), and resumes; each program is two configurations, with and without
-thresholds, which share their answers. Nothing is asked afterwards: the search's own loop replays the file.
+formats; no demos, 8 random ones, 8 of `coverage`; two wordings of the instructions), and resumes; each program is two
+configurations, with and without thresholds, which share their answers. Nothing is asked afterwards: the search's own loop replays the file.
 
 A call is one transcript asked of one program; it is paid once, whichever configuration needs it first, by both searches. Regret
 is the mean macro-F1 of the best of all configurations less that of the best one that was finished within the budget, all on the
@@ -49,12 +49,12 @@ from balin.optimizers.trial import Cost, Scored, objective_of
 from balin.optimizers.workers import Worker
 from balin.signatures.features import FeatureSet, load_feature_set
 
-NOTES, SEEDS = 40, range(10)
+NOTES = 40
 BUDGETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 LIMIT, AT, FROM = 0.02, 0.4, 0.2
 RECORDED = Space(
     models=("qwen2.5-coder:1.5b", "smollm2:135m"), routes=("translated",), english="given", formats=("probe", "json"),
-    strategies=("random", "coverage"), demos=(4, 8, 13), draws=1, thresholds="off",
+    strategies=("random", "coverage"), demos=(8,), draws=1, instructions=("default", "exclusions"), thresholds="off",
 )  # fmt: skip
 COLUMNS = ["configuration", "id", "feature", "gold", "state", "p_true", "cost"]
 
@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--simulate", action="store_true", help="write invented predictions")
     parser.add_argument("--out", type=Path, default=Path("runs/search-cost"))
     parser.add_argument("--seed", type=int, default=0, help="of invented predictions")
+    parser.add_argument("--seeds", type=int, default=10, help="how many runs of each search")
     options = parser.parse_args()
     feature_set = load_feature_set("palliative13")
     corpus = read_corpus(feature_set)
@@ -79,7 +80,7 @@ def main() -> None:
         )
         pd.DataFrame(rows, columns=COLUMNS).to_parquet(options.predictions, index=False)
     replayed = Replayed(pd.read_parquet(options.predictions))
-    found = _measured(replayed)
+    found = _measured(replayed, range(options.seeds))
     found["predictions"] = "simulated" if options.simulate else str(options.predictions.name)
     _show(replayed, found)
     print(json.dumps(found))
@@ -88,11 +89,7 @@ def main() -> None:
 
 def asked_programs() -> list[dict[str, Value]]:
     """The configurations whose answers are recorded, without thresholds."""
-    return [
-        chosen
-        for chosen in RECORDED.configurations()
-        if chosen["strategy"] != study.NAME and (chosen["strategy"], chosen.get("demos")) != ("random", 13)
-    ]
+    return [chosen for chosen in RECORDED.configurations() if chosen["strategy"] != study.NAME]
 
 
 def _recorded(
@@ -136,12 +133,12 @@ def _simulated(feature_set: FeatureSet, order: Sequence[Transcript], seed: int) 
     rng = np.random.default_rng(seed)
     effects = {
         "qwen2.5-coder:1.5b": 1.6, "smollm2:135m": 0.2, "probe": 0.35, "json": 0.0, "zero-shot": -0.4, "random": 0.0,
-        "coverage": 0.25, 4: 0.0, 8: 0.15, 13: 0.1,
+        "coverage": 0.25, "default": 0.0, "exclusions": 0.1,
     }  # fmt: skip
     gold = np.array([[int(bool(t.labels[i])) for i in feature_set.ids] for t in order])
     note, feature = rng.normal(0, 0.7, (len(order), 1)), rng.normal(0, 0.5, gold.shape[1])
     for chosen in asked_programs():
-        strength = sum(effects[chosen[n]] for n in ("model", "format", "strategy", "demos") if n in chosen)  # type: ignore[index]
+        strength = sum(effects[str(chosen[n])] for n in ("model", "format", "strategy", "instructions"))
         strength = np.maximum(0.0, strength + rng.normal(0, 0.15) + feature + rng.normal(0, 0.3, gold.shape[1]))
         bias = rng.normal(0, 0.8, gold.shape[1])
         logit = strength * (2 * gold - 1) + bias + note + rng.normal(0, 1.0, gold.shape)
@@ -160,12 +157,10 @@ class Listed(Space):
     listed: tuple[dict[str, Value], ...] = ()
 
     def dimensions(self, chosen: Choices) -> Iterator[tuple[str, tuple[Value, ...]]]:
-        """Name and choices of each dimension, as far as they are consistent with what was chosen before."""
+        """Name and choices of each dimension; one is there where a configuration that begins as chosen has it."""
         for name in dict.fromkeys(n for c in self.listed for n in c):
-            fitting = [c for c in self.listed if all(c.get(n) == v for n, v in chosen.items())]
-            choices = tuple(dict.fromkeys(c[name] for c in fitting if name in c))
-            if choices:
-                yield name, choices
+            if any(name in c and all(c.get(n) == v for n, v in chosen.items()) for c in self.listed):
+                yield name, tuple(dict.fromkeys(c[name] for c in self.listed if name in c))
 
     def baselines(self) -> tuple[dict[str, Value], ...]:
         """Zero-shot with the first of everything else."""
@@ -201,6 +196,8 @@ class Replayed:
             ]
         self.space = Listed(models=("recorded",), listed=tuple(listed))
         self.gold = next(iter(self.tables.values()))
+        if {key(c) for c in self.space.configurations()} != {key(c) for c in listed}:
+            sys.exit("the configurations are no whole space: some combination of their choices is not among them")
 
     def table(self, chosen: Choices) -> AnswerTable:
         """The recorded answers of a configuration; those with thresholds are the same."""
@@ -270,13 +267,13 @@ def at(path: list[tuple[int, float]], calls: float) -> float:
     return max((score for used, score in path if used <= calls), default=-1.0)
 
 
-def _measured(replayed: Replayed) -> dict[str, Any]:
+def _measured(replayed: Replayed, seeds: range) -> dict[str, Any]:
     """Median and mean regret of both searches at each budget."""
     scores = {key(c): replayed.score(c) for c in replayed.space.listed}
     top = max(scores.values())
     paths = {
-        "search": [searched(replayed, seed) for seed in SEEDS],
-        "random": [drawn(replayed, scores, seed) for seed in SEEDS],
+        "search": [searched(replayed, seed) for seed in seeds],
+        "random": [drawn(replayed, scores, seed) for seed in seeds],
     }
     budgets = []
     for share in BUDGETS:

@@ -6,6 +6,7 @@ extractor.py    Extractor: answers every feature of one text
 translator.py   Translator: source text to English
 translation.py  a translation and the checks on it
 decisions.py    thresholds on P(true): from the model's answers to the program's
+votes.py        several sampled answers and their majority
 pipeline.py     Pipeline: the two routes, over the store
 builtin.py      the built-in programs: `study`, `zero-shot`, `few-shot`
 demos.py        which worked examples, and the guard against leaks
