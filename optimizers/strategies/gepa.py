@@ -128,7 +128,8 @@ class _Search:
     def best(self) -> list[str]:
         """Instructions that were compared on all of the compared transcripts and do better than those there are, best first."""
         compared, reflected = self._parts()
-        student = _Student(self.setting.build().predict.signature, self._ask)
+        # A function and no method: a deep copy of a method copies the engine behind it.
+        student = _Student(self.setting.build().predict.signature, lambda told, text: self._ask(told, text))
         # One more round of GEPA takes so many calls at most; the last one begins where there is room for it.
         step = 2 * min(REFLECTED, len(reflected)) + len(compared)
         teleprompter = dspy.GEPA(
