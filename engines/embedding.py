@@ -211,9 +211,9 @@ class OllamaEmbedder:
         for start in range(0, len(texts), _AT_ONCE):
             rows += self._ask(list(texts[start : start + _AT_ONCE]))
         try:
-            found = np.array(rows, dtype=np.float32)
+            found: Vectors = np.array(rows, dtype=np.float32)
             lengths = np.linalg.norm(found, axis=1, keepdims=True)
-            found = np.divide(found, lengths, out=found, where=lengths > 0)
+            np.divide(found, lengths, out=found, where=lengths > 0)
         except (TypeError, ValueError):
             raise CallError(f"Ollama's embeddings of {self.model} are not rows of numbers of one length") from None
         return found
