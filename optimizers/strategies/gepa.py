@@ -124,6 +124,7 @@ class _Search:
         words = [self.own, *(f"{f.label[self.language]} {describe(f, self.language)}" for f in self.feature_set)]
         self.proposed = Proposed(list(setting.texts.values()), words)
         self.reflections = 0
+        self._made: tuple[str, Extractor] = (self.own, program)
 
     def best(self) -> list[str]:
         """Instructions that were compared on all of the compared transcripts and do better than those there are, best first."""
@@ -167,7 +168,9 @@ class _Search:
         return compared, [t for t in pool if t.id not in chosen] or list(compared)
 
     def _ask(self, instructions: str, text: str) -> Extraction:
-        (answered,) = self.setting.answers(_built(self.setting, instructions)(), [self.by_text[text]])
+        if self._made[0] != instructions:
+            self._made = (instructions, _built(self.setting, instructions)())
+        (answered,) = self.setting.answers(self._made[1], [self.by_text[text]])
         return answered
 
     def _metric(
