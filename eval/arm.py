@@ -179,8 +179,8 @@ class Arm:
                 extractor, {t.id: made.text for t in kept if (made := translations.get(t.id)) and made.text}
             )
         if extractor.index is not None:
-            wanted = extractor.index.embedder
-            extractor.use_embedder(open_embedder(wanted.name, self.engines, wanted=wanted))
+            embedder = extractor.index.embedder
+            extractor.use_embedder(open_embedder(embedder.name, self.engines, wanted=embedder))
         with opened(self.settings.model, self.engines, self.models, self._note) as engine:
             extractor.set_lm(language_model(engine))
             pipeline = Pipeline(

@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..data.persian import fingerprint
 from ..data.store import key_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Vectors = npt.NDArray[np.float32]
 
 # Named in the hash of every program with an index: another way to choose is another program.
-METHOD = "balanced-1"
+METHOD: Final = "balanced-1"
 
 
 def marks_of(texts: Iterable[str | None], id: str | None = None, group: str | None = None) -> frozenset[str]:

@@ -124,11 +124,13 @@ class _Search:
         words = [self.own, *(f"{f.label[self.language]} {describe(f, self.language)}" for f in self.feature_set)]
         self.proposed = Proposed(list(setting.texts.values()), words)
         self.reflections = 0
+        self._made: tuple[str, Extractor] = (self.own, program)
 
     def best(self) -> list[str]:
         """Instructions that were compared on all of the compared transcripts and do better than those there are, best first."""
         compared, reflected = self._parts()
-        student = _Student(self.setting.build().predict.signature, self._ask)
+        # A function and no method: a deep copy of a method copies the engine behind it.
+        student = _Student(self.setting.build().predict.signature, lambda told, text: self._ask(told, text))
         # One more round of GEPA takes so many calls at most; the last one begins where there is room for it.
         step = 2 * min(REFLECTED, len(reflected)) + len(compared)
         teleprompter = dspy.GEPA(
@@ -166,7 +168,9 @@ class _Search:
         return compared, [t for t in pool if t.id not in chosen] or list(compared)
 
     def _ask(self, instructions: str, text: str) -> Extraction:
-        (answered,) = self.setting.answers(_built(self.setting, instructions)(), [self.by_text[text]])
+        if self._made[0] != instructions:
+            self._made = (instructions, _built(self.setting, instructions)())
+        (answered,) = self.setting.answers(self._made[1], [self.by_text[text]])
         return answered
 
     def _metric(

@@ -137,10 +137,10 @@ class _Search(dspy.MIPROv2):
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """DSPy prints and logs every step, and Optuna warns of an option that DSPy sets; progress has its own lines."""
+    """DSPy prints and logs every step, with an error the whole example, and Optuna warns of an option that DSPy sets; progress has its own lines."""
     logger = logging.getLogger("dspy")
     level = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")

@@ -12,6 +12,8 @@ from ...data.persian import normalise
 QUOTED = 6
 # Shorter than any instruction.
 SHORTEST = 20
+# More characters than the tokens of a proposal can have.
+LONGEST = 8000
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
 _TAGS = re.compile(r"</?instructions>", re.IGNORECASE)
 _ANSWER = re.compile(r"^\W*[^\n:]{1,60}:\s*\W*(?:true|false|yes|no)\b\W*$", re.IGNORECASE | re.MULTILINE)
@@ -35,7 +37,7 @@ class Proposed:
         """The instructions in what a model wrote, without fences and marks around them; None where there are none."""
         fenced = _FENCE.search(written)
         text = _TAGS.sub("", fenced[1] if fenced else written).strip().strip('"').strip()
-        if len(text) < SHORTEST or _is_json(text) or len(_ANSWER.findall(text)) >= _ANSWERS:
+        if not SHORTEST <= len(text) <= LONGEST or _is_json(text) or len(_ANSWER.findall(text)) >= _ANSWERS:
             return None
         # Half a character cannot be kept or sent.
         if any("\ud800" <= c <= "\udfff" for c in text) or self.quotes(text):

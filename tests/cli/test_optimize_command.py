@@ -29,6 +29,9 @@ from calls import (  # type: ignore[import-not-found]
     write_calls,
 )
 
+sys.path.append(str(Path(__file__).parents[1] / "engines"))
+from scripted import WordEmbedder, take_embedder  # type: ignore[import-not-found]
+
 EMBEDDED = ("--engine", "embedded", "--model", "smollm2:135m")
 ONE = ("--strategy", "coverage", "--candidates", 1)
 
@@ -70,6 +73,7 @@ class Pupil(WordEngine):  # type: ignore[misc]
 def pupil(monkeypatch: pytest.MonkeyPatch) -> Pupil:
     made = Pupil()
     take(monkeypatch, made)
+    take_embedder(monkeypatch, WordEmbedder())
     return made
 
 
@@ -125,12 +129,56 @@ def test_the_best_program_its_run_and_all_that_was_tried(balin, pupil, data) -> 
     assert "Patient" not in report
 
 
+def test_nearest_leaves_a_program_that_chooses_its_demos_and_is_run_again_without_a_call(balin, pupil, data) -> None:
+    options = ("--data", data, *EMBEDDED, "--strategy", "nearest", "--candidates", 2, "--demos", 13, "--json")
+    found = balin("optimize", *options)
+    assert found.code == 0, found.err
+    result = best(found.document)
+    assert result["best"]["strategy"] == "nearest"
+    assert "balance 1" in result["best"]["description"]
+    content = json.loads(Path(result["program"]).read_text(encoding="utf-8"))
+    assert (content["schema"], len(content["demos"]), content["index"]["count"]) == (3, 26, 13)
+    run = read_run(Path(result["run"]))
+    assert (run["demos"]["n"], run["demos"]["chosen_from"]) == (13, 26)
+    asked = pupil.requests
+    assert balin("optimize", *options).document == found.document
+    assert pupil.requests == asked
+    # Scored on the pool it holds, no transcript sees itself.
+    pool = balin("evaluate", "--data", data, *EMBEDDED, "--part", "pool", "--program", result["program"], "--json")
+    assert pool.code == 0, pool.err
+    assert pool.document["n"] == 26
+    for prompt in pupil.asked[asked:]:
+        *turns, last = prompt.split("<|user|>")[1:]
+        assert not any(last.partition("<|assistant|>")[0] == turn.partition("<|assistant|>")[0] for turn in turns)
+
+
+def test_gepa_takes_no_junk_and_says_so(balin, pupil, data) -> None:
+    """This model writes answers in place of instructions."""
+    options = ("--data", data, *EMBEDDED, "--strategy", "gepa", "--gepa-calls", 40)
+    found = balin("optimize", *options, "--json")
+    assert found.code == 0, found.err
+    assert "gepa makes no candidate: no instructions that were proposed do better" in found.err
+    assert best(found.document)["preparation"]["gepa"]["answers"] <= 40
+    assert not list(Path().rglob("*.bin"))
+
+
+@pytest.mark.parametrize(
+    "option", [("--gepa-calls", 50), ("--reflection-model", "m"), ("--embedder", "ollama:m")], ids=lambda o: o[0]
+)
+def test_an_option_of_another_strategy_is_refused(balin, pupil, data, option) -> None:
+    found = balin("optimize", "--data", data, *EMBEDDED, *ONE, *option)
+    assert found.code == 2
+    assert option[0] in found.err
+
+
 def test_demos_come_from_the_pool_and_the_test_part_is_not_touched(balin, pupil, data) -> None:
     strategies = [x for name in STRATEGIES for x in ("--strategy", name)]
     found = balin("optimize", "--data", data, *EMBEDDED, *strategies, "--candidates", 2, "--json")
     assert found.code == 0, found.err
     read = [*texts_asked(pupil), *demo_texts(pupil)]
-    ids = {text.split()[1] for text in read if text.strip() and "##" not in text}  # not what asks for instructions
+    ids = {
+        text.split()[1] for text in read if text.strip() and "##" not in text and "You improve" not in text
+    }  # not what asks for instructions
     assert ids <= {f"c{n}" for n in range(52)}
     shown = {i for t in best(found.document)["trials"] for i in t["demos"]}
     assert shown <= {f"c{n}" for n in range(26)}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from balin.engines.ollama import OllamaEngine, list_models, probe_server, pull_model, running
-from balin.engines.ollama_api import PullProgress
+from balin.engines.ollama_api import PullProgress, largest_model
 from balin.engines.protocol import Completion
 from balin.errors import (
     BalinError,
@@ -49,6 +49,8 @@ def test_listing_marks_what_is_remote(server: OllamaServer) -> None:
     local, remote = list_models(server.url)
     assert (local.name, local.digest, local.size, local.remote) == ("smollm2:135m", f"sha256:{DIGEST}", 98362432, False)
     assert (remote.name, remote.remote) == ("gpt-oss:120b-cloud", True)
+    server.fail("tags", "tags_remote")
+    assert largest_model(server.url) == "smollm2:135m"
 
 
 def test_running_models_tell_their_context(server: OllamaServer) -> None:

@@ -131,11 +131,11 @@ def test_where_nothing_proposed_is_better_there_is_no_candidate() -> None:
 @pytest.mark.parametrize(
     "junk",
     ["", "   ", '{"pain": true, "fever": false}', '[{"instruction": "x"}, ', "Pain: True\nFever: False\nCough: No",
-     pool()[3].text, f"Always remember this one: {pool()[3].text}", "closely", "Look closely. " * 40_000],
+     pool()[3].text, f"Always remember this one: {pool()[3].text}", "closely", "Look closely. " * 400],
     ids=range(9),
 )  # fmt: skip
 def test_junk_is_refused_and_asked_for_anew(junk: str) -> None:
-    room = Room(100_000, Rates(1.0, 1.0), "x" * 100)
+    room = Room(6_000, Rates(1.0, 1.0), "x" * 100)
     base = ground(junk, room=room)
     assert list(STRATEGIES["gepa"](base)) == []
     assert len({r.seed for r in base.reflector.asked}) == len(base.reflector.asked) >= 3
