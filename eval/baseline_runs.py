@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
@@ -115,20 +116,9 @@ def run_baseline(
     rows = (AnswerRow(t.id, t.group, t.labels, e.answers) for t, e in zip(scored, extractions, strict=True))
     scores = evaluate_answers(AnswerTable.from_rows(features, rows))
     # The commoner label needs no calls to speak of.
-    curve = (
-        []
-        if kind == "majority"
-        else learning_curve(
-            kind,
-            pool,
-            scored,
-            features,
-            draws=draws,
-            seed=seed,
-            embedder=embedder,
-            advance=lambda a, b: advance(f"{kind}, curve", a, b),
-        )
-    )
+    told = partial(advance, f"{kind}, curve")
+    learning = partial(learning_curve, draws=draws, seed=seed, embedder=embedder, advance=told)
+    curve = [] if kind == "majority" else learning(kind, pool, scored, features)
     name, program = _names(kind, job, dataset, part, pool, scored, used)
     if part == "test" and split_path is not None:
         log_scoring(split_path, part=part, program=f"{kind}@{program[:12]}", run=name, n=scores.n)
