@@ -1,8 +1,13 @@
-"""`balin demo`: a real small model reads real Persian text by both routes, in a few minutes, on this machine."""
+"""`balin demo`: a real small model reads real Persian text by both routes, in a few minutes, on this machine.
+
+Then the whole way of a program: demos chosen, the best exported as a bundle, the bundle run on one call.
+"""
 
 from __future__ import annotations
 
+import csv
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +17,7 @@ from .console import note, print_json, progress, show
 from .options import json_option, out_option
 
 if TYPE_CHECKING:
+    from ..data.transcripts import Dataset
     from ..eval.job import Job, Outcome
     from ..signatures.features import FeatureSet
 
@@ -29,10 +35,12 @@ _NAMES = {"lines": "study's protocol", "probe": "same demos, format probe"}
 def command(**options: Any) -> int:
     """Read a dozen transcripts of the shipped corpus by both routes, with the study's protocol and with the best format.
 
-    The numbers of a dozen transcripts are an illustration; the recorded table of the whole corpus and the study's published
-    numbers stand beside them. Everything stays on this machine; a second run reuses the answers of the first.
+    Then choose the demos of a program, export it and run the bundle on one call. The numbers of a dozen transcripts are an
+    illustration; the recorded table of the whole dev part and the study's published numbers stand beside them. Everything stays
+    on this machine; a second run reuses the answers of the first.
     """
     from ..data.corpus import read_corpus
+    from ..eval.page import write_page
     from ..eval.recorded import recorded_results
     from ..eval.tables import compare_table, feature_table, study_results
     from ..signatures.features import load_feature_set
@@ -43,14 +51,16 @@ def command(**options: Any) -> int:
     aside = options["as_json"]
     note(
         f"{options['limit']} transcripts of the shipped corpus (synthetic Persian calls), model {options['model']} inside this "
-        "process, two routes, two ways to ask. On two quiet cores about ten minutes; a second run takes seconds."
+        "process: two routes, two ways to ask, then a program of its own. On two quiet cores a quarter of an hour; a second run "
+        "takes seconds."
     )
     outcomes = []
     for index, (route, answer_format) in enumerate((r, f) for r in ROUTES for f in FORMATS):
-        note(f"\n[{index + 1}/4] {_title(route, answer_format)}")
+        note(f"\n[{index + 1}/5] {_title(route, answer_format)}")
         with progress() as advance:
             outcomes.append(_run(options, feature_set, dataset, route, answer_format, advance))
         show(_pooled(outcomes[-1]), aside=aside)
+    made = _own_program(options, feature_set, dataset)
     show(f"\nAn illustration on {options['limit']} transcripts: too few for any conclusion.", aside=aside)
     show(feature_table(outcomes[1].scores, outcomes[1].run["labels"]), aside=aside)
     show(compare_table([(_title(o.run["route"], o.run["format"]), o.scores) for o in outcomes]), aside=aside)
@@ -59,9 +69,12 @@ def command(**options: Any) -> int:
     show(compare_table([(arm["name"], arm) for arm in recorded["arms"]]), aside=aside)
     show("\nPublished by the study, on its own 1,221 transcripts (not comparable with the corpus):", aside=aside)
     show(compare_table([(row.name, row.recorded) for row in study_results()]), aside=aside)
+    remark = f"An illustration on {options['limit']} transcripts: too few for any conclusion."
+    page = write_page([o.folder for o in outcomes], options["out"] / "demo.html", remark=remark)
     note(_next(options["out"], outcomes, time.perf_counter() - started))
+    note(f"\nRead this first, in a browser (it needs no network): {page}")
     if aside:
-        print_json({"illustration": True, "runs": [o.document() for o in outcomes]})
+        print_json({"illustration": True, "runs": [o.document() for o in outcomes], "page": str(page), **made})
     # A small model's unfinished translations are part of what the demo shows; only an arm without any answer has failed.
     return 1 if any(o.scores.n == 0 or not o.scores.pooled.count.n for o in outcomes) else 0
 
@@ -88,6 +101,56 @@ def _run(
     return run_evaluation(job, say=note, advance=advance)
 
 
+def _own_program(options: dict[str, Any], feature_set: FeatureSet, dataset: Dataset) -> dict[str, Any]:
+    """Choose the demos of a program, export the best and run the bundle on one call; what `--json` tells of it."""
+    from ..deployment.batch import Batch, run_batch
+    from ..deployment.bundle import read_bundle, write_bundle
+    from ..deployment.export import export_run
+    from ..engines.opening import EngineSettings
+    from ..optimizers.optimization import optimize
+    from ..optimizers.plan import Plan
+
+    out, aside = options["out"], options["as_json"]
+    calls = dataset.part("dev").transcripts[: options["limit"]]
+    kept = (*dataset.part("pool").transcripts, *calls)
+    plan = Plan(
+        dataset=replace(dataset, name="demo", transcripts=kept),
+        feature_set=feature_set,
+        models=(options["model"],),
+        routes=("translated",),
+        english="given",
+        strategies=("coverage",),
+        candidates=1,
+        limit=None,
+        thresholds=False,
+        engines=EngineSettings(choice="embedded"),
+        out=out,
+        command=("balin", "demo", "--limit", str(options["limit"])),
+    )
+    note(
+        f"\n[5/5] a program of its own: three candidates on {len(calls)} transcripts in their reference English (what a perfect "
+        "translator would give), the best exported and run"
+    )
+    with progress() as advance:
+        found = optimize(plan, say=note, advance=advance)
+    (result,) = found.results
+    show(result.table(plan.objective), aside=aside)
+    for sentence in result.verdict.sentences(plan.objective, len(result.trials)):
+        note(sentence)
+    bundle = out / "demo.balin"
+    write_bundle(bundle, export_run(result.outcome.folder, feature_set, allow_demos=False, modelfile=False).files)
+    file, answers = out / "demo-call.csv", out / "demo-answers.csv"
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        rows = csv.writer(opened)
+        rows.writerow(("id", "medical_history", "medical_history_en"))
+        rows.writerow((calls[0].id, calls[0].text, calls[0].english))
+    with progress() as advance:
+        done = run_batch(Batch(bundle=read_bundle(bundle), file=file, out=answers, say=note, advance=advance))
+    present = [i for i, answer in done.read[0].answers.items() if answer.value]
+    note(f"the bundle {bundle} read call {calls[0].id}: {', '.join(present) or 'no feature is present'} ({answers})")
+    return {"optimized": found.document, "bundle": str(bundle), "extracted": done.document()}
+
+
 def _title(route: str, answer_format: str) -> str:
     return f"{'Persian direct' if route == 'direct' else 'translated by the model'}, {_NAMES[answer_format]}"
 
@@ -111,7 +174,7 @@ def _next(out: Path, outcomes: list[Outcome], seconds: float) -> str:
     return (
         f"\nDone in {seconds / 60:.1f} minutes. What now:\n"
         f"  balin report {folder}        the tables of one run again\n"
-        f"  less {folder / 'report.md'}      its report\n"
+        f"  balin extract {out / 'demo.balin'} calls.csv --out answers.csv      that bundle on calls of your own\n"
         "  balin evaluate --format probe            the whole dev part\n"
         "  balin data check calls.csv               your own data: columns id, medical_history, com_* or plain ids\n"
         "  docs/getting-started.md                  the next steps, and how to use Ollama"
