@@ -21,6 +21,7 @@ Examples:
   balin report runs/NAME
   balin report runs/NAME --markdown > report.md
   balin report runs/DIRECT runs/TRANSLATED --html report.html --figures figures
+  balin report runs/BEST runs/STUDY --search runs/search-NAME --html report.html
 """
 
 
@@ -44,6 +45,12 @@ Examples:
     metavar="DATA",
     help="Show the transcripts of this data file (or of `corpus`) beside the disagreements of --html. The file then holds them.",
 )
+@click.option(
+    "--search",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The folder of a search: its history and what mattered, in --html and --figures.",
+)
 @features_option
 @click.option(
     "--missing",
@@ -60,6 +67,8 @@ def command(runs: tuple[Path, ...], **options: Any) -> int:
     """
     if options["include_text"] is not None and options["html"] is None:
         raise InputError("--include-text goes with --html FILE: transcripts are shown there only")
+    if options["search"] is not None and options["html"] is None and options["figures"] is None:
+        raise InputError("--search goes with --html FILE or --figures DIR: a search is shown there only")
     if len(runs) == 1:
         selection, comparison = _one(runs[0], options), None
     else:
@@ -113,11 +122,15 @@ def _write(selection: Selection, comparison: Comparison | None, options: Mapping
         return
     from ..eval.figures import draw_all
     from ..eval.page import published_for, render_page
+    from ..eval.search_figures import draw_search
+    from ..eval.search_record import read_search
 
+    search = None if options["search"] is None else read_search(options["search"])
     texts = _texts(selection, options) if options["include_text"] is not None else None
     drawings = draw_all(selection, published_for(selection), comparison)
+    drawings += draw_search(search) if search is not None else []
     if html is not None:
-        page = render_page(selection, comparison, texts=texts, drawings=drawings)
+        page = render_page(selection, comparison, texts=texts, drawings=drawings, search=search)
         html.parent.mkdir(parents=True, exist_ok=True)
         html.write_text(page, encoding="utf-8")
         html.chmod(0o600)

@@ -22,6 +22,8 @@ from .disagreements import disagreements
 from .drawing import Drawing, colour
 from .figures import draw_all
 from .grids import UNDEFINED, Grid, figure_with_interval
+from .search_figures import draw_search
+from .search_record import SearchRecord, tried_grid
 from .shown import Selection, ShownArm
 from .tables import StudyResult, compare_table, feature_table, study_results, summary_table, warnings_of
 
@@ -35,6 +37,7 @@ def render_page(
     *,
     texts: Mapping[str, str] | None = None,
     drawings: Sequence[Drawing] | None = None,
+    search: SearchRecord | None = None,
 ) -> str:
     """The page.
 
@@ -42,13 +45,15 @@ def render_page(
         selection: The arms.
         comparison: The comparison of these arms, where there are several.
         texts: Transcript texts by id, to be shown beside the disagreements; by default none are in the page.
-        drawings: The figures, where they are drawn already.
+        drawings: The figures, where they are drawn already, those of `search` among them.
+        search: A search to be told of.
 
     Returns:
         A whole HTML document.
     """
     published = published_for(selection)
-    drawn = draw_all(selection, published, comparison) if drawings is None else drawings
+    if drawings is None:
+        drawings = [*draw_all(selection, published, comparison), *(draw_search(search) if search else ())]
     script = _resource("page.js")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -70,7 +75,9 @@ def render_page(
             (arm, summary_table(arm.scores), feature_table(arm.scores, selection.labels, wide=True))
             for arm in selection.arms
         ],
-        drawings=[(drawing, Markup(drawing.inline())) for drawing in drawn],
+        drawings=[(drawing, Markup(drawing.inline())) for drawing in drawings],
+        search=search,
+        tried=tried_grid(search) if search else None,
         settings=_settings(selection),
         commands=[(arm, str(arm.run.get("command") or UNDEFINED)) for arm in selection.arms],
         disagreements=found,

@@ -287,7 +287,7 @@ def _reproduction(run: Mapping[str, Any]) -> str:
 def _interval_methods(scores: Scores) -> str:
     wilson = "" if scores.groups_repeat else "Wilson's for sensitivity and specificity by feature"
     boot = (
-        f"percentile bootstrap by group ({scores.resamples} resamples, seed {scores.seed})" if scores.resamples else ""
+        f"bootstrap by group ({scores.resamples} resamples, seed {scores.seed})" if scores.resamples else ""
     )
     methods = "; ".join(method for method in (boot, wilson) if method)
     return f"Intervals: 95 %, {methods}." if methods else "No intervals were asked for."
