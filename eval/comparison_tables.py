@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
+from .agreement_tables import agreement_grid
 from .comparison import Comparison, Pair
 from .grids import UNDEFINED, Grid, escape, figure
 from .paired import PAIRED, Difference
@@ -45,7 +46,7 @@ def comparison_grids(comparison: Comparison, *, wide: bool = False) -> list[Grid
     if comparison.ceiling:
         grids.append(_ceiling_grid(comparison.ceiling))
     grids += [_disagreement_grid(comparison, pair) for pair in pairs]
-    return [*grids, _cost_grid(comparison.arms)]
+    return [*grids, agreement_grid(comparison.selection), _cost_grid(comparison.arms)]
 
 
 def comparison_markdown(comparison: Comparison) -> str:
@@ -135,7 +136,7 @@ def _feature_grid(comparison: Comparison, pair: Pair, wide: bool) -> Grid:
         rows.append(
             (
                 comparison.selection.label(feature),
-                f"{count.positives}/{count.n}",
+                count.of_n,
                 figure(mcc.first),
                 figure(mcc.second),
                 *_difference_and_p(mcc, holm=True, decimals=2),
@@ -269,7 +270,7 @@ def _reliability_notes(comparison: Comparison) -> tuple[str, ...]:
         )
     if scores.scarce:
         notes.append(
-            f"Interval unreliable, under {SCARCE} gold labels of one class: {', '.join(label(n) for n in scores.scarce)}."
+            f"† Interval unreliable, under {SCARCE} gold labels of one class: {', '.join(label(n) for n in scores.scarce)}."
         )
     return tuple(notes)
 

@@ -16,6 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from .agreement_tables import SecondLabels, agreement_grid
 from .comparison import Comparison, Pair
 from .comparison_tables import comparison_grids
 from .disagreements import disagreements
@@ -25,7 +26,7 @@ from .grids import UNDEFINED, Grid, figure_with_interval
 from .search_figures import draw_search
 from .search_record import SearchRecord, tried_grid
 from .shown import Selection, ShownArm
-from .tables import StudyResult, compare_table, feature_table, study_results, summary_table, warnings_of
+from .tables import StudyResult, compare_table, feature_table, scarce_note, study_results, summary_table, warnings_of
 
 STUDY_SET = "palliative13"
 _POLICIES = {"false": "counts as False, as in the study", "wrong": "counts as the wrong class"}
@@ -38,6 +39,7 @@ def render_page(
     texts: Mapping[str, str] | None = None,
     drawings: Sequence[Drawing] | None = None,
     search: SearchRecord | None = None,
+    second_labels: SecondLabels | None = None,
 ) -> str:
     """The page.
 
@@ -47,6 +49,7 @@ def render_page(
         texts: Transcript texts by id, to be shown beside the disagreements; by default none are in the page.
         drawings: The figures, where they are drawn already, those of `search` among them.
         search: A search to be told of.
+        second_labels: A second person's labels, to be set beside the arms' agreement with the labels.
 
     Returns:
         A whole HTML document.
@@ -69,7 +72,8 @@ def render_page(
         warnings=list(_warnings(selection, comparison)),
         overall=_overall(selection, published),
         by_feature=_by_feature(selection),
-        comparisons=[] if comparison is None else comparison_grids(comparison, wide=True)[1:-1],
+        comparisons=[] if comparison is None else comparison_grids(comparison, wide=True)[1:-2],
+        agreement=agreement_grid(selection, second_labels),
         answers=_answers(selection),
         details=[
             (arm, summary_table(arm.scores), feature_table(arm.scores, selection.labels, wide=True))
@@ -182,8 +186,9 @@ def _by_feature(selection: Selection) -> Grid:
         count = first.features[name].count
         items = [arm.scores.features[name] for arm in selection.arms]
         mcc = (figure_with_interval(item.values["mcc"], item.intervals["mcc"]) for item in items)
-        rows.append((selection.label(name), f"{count.positives}/{count.n}", *mcc))
-    return Grid("MCC by feature [95 %]", ("Feature", "Pos./n", *(arm.title for arm in selection.arms)), tuple(rows))
+        rows.append((selection.label(name), count.of_n, *mcc))
+    columns = ("Feature", "Pos./n", *(arm.title for arm in selection.arms))
+    return Grid("MCC by feature [95 %]", columns, tuple(rows), scarce_note(first))
 
 
 def _answers(selection: Selection) -> Grid:

@@ -78,7 +78,9 @@ def _importances(record: SearchRecord) -> Drawing | None:
     ax = canvas.add_subplot()
     ax.barh(range(len(names)), [100 * found[n] for n in names], color=colour(0), height=0.6)
     for y, name in enumerate(names):
-        ax.annotate(f"{100 * found[name]:.0f} %", (100 * found[name], y), (4, 0), textcoords="offset points", va="center")
+        ax.annotate(
+            f"{100 * found[name]:.0f} %", (100 * found[name], y), (4, 0), textcoords="offset points", va="center"
+        )
     for y in range(0, len(names), 2):
         ax.axhspan(y - 0.5, y + 0.5, color=BAND, lw=0, zorder=0)
     ax.set_yticks(range(len(names)), [setting_name(n) for n in names])
