@@ -11,21 +11,25 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
+from ..data.files import write_private
+from ..errors import InputError
 from .agreement_tables import SecondLabels, agreement_grid
-from .comparison import Comparison, Pair
+from .comparison import Comparison, Pair, compare_runs
 from .comparison_tables import comparison_grids
 from .disagreements import disagreements
 from .drawing import Drawing, colour
 from .figures import draw_all
 from .grids import UNDEFINED, Grid, figure_with_interval
+from .runs import read_predictions, read_run
 from .search_figures import draw_search
 from .search_record import SearchRecord, tried_grid
-from .shown import Selection, ShownArm
+from .shown import Selection, ShownArm, select
 from .tables import StudyResult, compare_table, feature_table, scarce_note, study_results, summary_table, warnings_of
 
 STUDY_SET = "palliative13"
@@ -40,6 +44,7 @@ def render_page(
     drawings: Sequence[Drawing] | None = None,
     search: SearchRecord | None = None,
     second_labels: SecondLabels | None = None,
+    remark: str | None = None,
 ) -> str:
     """The page.
 
@@ -50,6 +55,7 @@ def render_page(
         drawings: The figures, where they are drawn already, those of `search` among them.
         search: A search to be told of.
         second_labels: A second person's labels, to be set beside the arms' agreement with the labels.
+        remark: A sentence that stands below the headline.
 
     Returns:
         A whole HTML document.
@@ -66,6 +72,7 @@ def render_page(
         title="Balin: "
         + ("; ".join(arm.name for arm in selection.arms) if len(selection.arms) < 3 else f"{len(selection.arms)} arms"),
         headline=headline(selection, comparison),
+        remark=remark,
         translation=[] if comparison is None else [_translating(pair) for pair in comparison.translation],
         selection=selection,
         policy=_POLICIES[selection.arms[0].scores.policy],
@@ -92,6 +99,35 @@ def render_page(
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     return page + "\n"
+
+
+def write_page(folders: Sequence[Path], path: Path, *, remark: str | None = None) -> Path:
+    """The page of one run or several, as a file that only its owner can read.
+
+    Args:
+        folders: Run folders; several are compared with the first. Those without any answer are left out and named.
+        path: The file; its folder is made.
+        remark: A sentence that stands below the headline.
+
+    Returns:
+        `path`, in full.
+
+    Raises:
+        InputError: The runs cannot be compared, or none has an answer.
+        RunError: A folder holds no run.
+    """
+    runs = [(read_run(folder), read_predictions(folder)) for folder in folders]
+    answered = [(run, table) for run, table in runs if table.scored.any()]
+    if not answered:
+        raise InputError("no run has an answer that could be shown")
+    silent = [str(run.get("name")) for run, table in runs if not table.scored.any()]
+    said = [remark] if remark else []
+    said += [f"Left out, every call having failed: {', '.join(silent)}."] if silent else []
+    comparison = compare_runs(answered) if len(answered) > 1 else None
+    selection = comparison.selection if comparison else select(answered)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_private(path, render_page(selection, comparison, remark=" ".join(said) or None).encode())
+    return path.resolve()
 
 
 def published_for(selection: Selection) -> list[StudyResult]:
