@@ -13,6 +13,7 @@ from .console import note, print_json, show
 from .options import features_option, json_option, read_data
 
 if TYPE_CHECKING:
+    from ..eval.agreement_tables import SecondLabels
     from ..eval.comparison import Comparison
     from ..eval.shown import Selection
 
@@ -21,6 +22,7 @@ Examples:
   balin report runs/NAME
   balin report runs/NAME --markdown > report.md
   balin report runs/DIRECT runs/TRANSLATED --html report.html --figures figures
+  balin report runs/BEST runs/STUDY --search runs/search-NAME --html report.html
 """
 
 
@@ -44,6 +46,17 @@ Examples:
     metavar="DATA",
     help="Show the transcripts of this data file (or of `corpus`) beside the disagreements of --html. The file then holds them.",
 )
+@click.option(
+    "--search",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The folder of a search: its history and what mattered, in --html and --figures.",
+)
+@click.option(
+    "--second-labels",
+    metavar="DATA",
+    help="A data file with another person's labels of the same transcripts: how far two people agree, in --html and the tables.",
+)
 @features_option
 @click.option(
     "--missing",
@@ -60,12 +73,23 @@ def command(runs: tuple[Path, ...], **options: Any) -> int:
     """
     if options["include_text"] is not None and options["html"] is None:
         raise InputError("--include-text goes with --html FILE: transcripts are shown there only")
+    if options["search"] is not None and options["html"] is None and options["figures"] is None:
+        raise InputError("--search goes with --html FILE or --figures DIR: a search is shown there only")
+    if options["second_labels"] is not None and options["markdown"] and options["html"] is None:
+        raise InputError(
+            "--second-labels goes with the tables of the terminal or --html FILE, and not with --markdown alone"
+        )
     if len(runs) == 1:
         selection, comparison = _one(runs[0], options), None
     else:
         comparison = _several(runs, options)
         selection = comparison.selection
-    _write(selection, comparison, options)
+    second = None if options["second_labels"] is None else _second_labels(selection, options)
+    if second is not None and not options["markdown"]:
+        from ..eval.agreement_tables import agreement_grid
+
+        show(agreement_grid(selection, second), aside=options["as_json"])
+    _write(selection, comparison, second, options)
     return 0
 
 
@@ -106,18 +130,24 @@ def _several(runs: tuple[Path, ...], options: Mapping[str, Any]) -> Comparison:
     return comparison
 
 
-def _write(selection: Selection, comparison: Comparison | None, options: Mapping[str, Any]) -> None:
+def _write(
+    selection: Selection, comparison: Comparison | None, second: SecondLabels | None, options: Mapping[str, Any]
+) -> None:
     """Write the page and the figures that were asked for."""
     html, folder = options["html"], options["figures"]
     if html is None and folder is None:
         return
     from ..eval.figures import draw_all
     from ..eval.page import published_for, render_page
+    from ..eval.search_figures import draw_search
+    from ..eval.search_record import read_search
 
+    search = None if options["search"] is None else read_search(options["search"])
     texts = _texts(selection, options) if options["include_text"] is not None else None
     drawings = draw_all(selection, published_for(selection), comparison)
+    drawings += draw_search(search) if search is not None else []
     if html is not None:
-        page = render_page(selection, comparison, texts=texts, drawings=drawings)
+        page = render_page(selection, comparison, texts=texts, drawings=drawings, search=search, second_labels=second)
         html.parent.mkdir(parents=True, exist_ok=True)
         html.write_text(page, encoding="utf-8")
         html.chmod(0o600)
@@ -143,3 +173,17 @@ def _texts(selection: Selection, options: Mapping[str, Any]) -> dict[str, str]:
                 "sha256); give the file of its --data"
             )
     return {transcript.id: transcript.text for transcript in dataset}
+
+
+def _second_labels(selection: Selection, options: Mapping[str, Any]) -> SecondLabels:
+    """Another person's labels, by id and feature."""
+    from ..signatures.features import load_feature_set
+
+    dataset = read_data(options["second_labels"], load_feature_set(options["features"]))
+    ids = set(selection.arms[0].table.ids)
+    found = {transcript.id: transcript.labels for transcript in dataset if transcript.id in ids}
+    if not found:
+        raise InputError(
+            f"--second-labels {options['second_labels']}: has none of the runs' transcripts; ids must be equal"
+        )
+    return found

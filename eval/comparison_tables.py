@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
+from .agreement_tables import agreement_grid
 from .comparison import Comparison, Pair
 from .grids import UNDEFINED, Grid, escape, figure
 from .paired import PAIRED, Difference
@@ -17,8 +18,8 @@ _NAMES = {**METRIC_NAMES, "missing": "Missing answers"}
 _OVERALL = ("macro_f1", "mcc", "sensitivity", "specificity")
 _OF_ROUTES = ("sensitivity", "specificity", "precision", "missing", "macro_f1", "mcc")
 _OF_P = (
-    "p of a summary: is the choice of arm without effect in all features? Not corrected for the number of rows. A median "
-    "jumps from feature to feature: where its p is small and its interval holds 0, trust the interval.",
+    "p: of the difference of means, not corrected for the number of rows. A median has none, since the test would be too "
+    "often positive: it is told from 0 where its interval leaves 0 out.",
 )
 _COLUMNS = (
     "comparison", "second", "first", "over", "feature", "metric", "value_second", "value_first", "difference", "low", "high",
@@ -45,7 +46,7 @@ def comparison_grids(comparison: Comparison, *, wide: bool = False) -> list[Grid
     if comparison.ceiling:
         grids.append(_ceiling_grid(comparison.ceiling))
     grids += [_disagreement_grid(comparison, pair) for pair in pairs]
-    return [*grids, _cost_grid(comparison.arms)]
+    return [*grids, agreement_grid(comparison.selection), _cost_grid(comparison.arms)]
 
 
 def comparison_markdown(comparison: Comparison) -> str:
@@ -53,7 +54,7 @@ def comparison_markdown(comparison: Comparison) -> str:
     n = len(comparison.arms[0].table.ids)
     head = (
         f"{n} transcripts, {len(comparison.selection.features)} features; a missing answer counts as False. In brackets: 95 % "
-        f"percentile bootstrap intervals by group ({comparison.resamples} resamples, the same for all arms). p: two-sided, "
+        f"bootstrap intervals by group ({comparison.resamples} resamples, the same for all arms). p: two-sided, "
         f"swapping the arms by group ({comparison.permutations} swaps); by feature corrected by Holm. Seed {comparison.seed}."
     )
     said = [*comparison.warnings, *comparison.notes]
@@ -111,7 +112,7 @@ def _overall_grid(comparison: Comparison) -> Grid:
         (
             pair.letters,
             _NAMES[metric],
-            *_difference_and_p(pair.result.median[metric]),
+            _difference(pair.result.median[metric]),
             *_difference_and_p(pair.result.mean[metric]),
         )
         for pair in comparison.against_baseline
@@ -119,7 +120,7 @@ def _overall_grid(comparison: Comparison) -> Grid:
     ]
     return Grid(
         title=f"Differences from {comparison.arms[0].letter}, over the features",
-        columns=("Arms", "Metric", "Of medians [95 %]", "p", "Of means [95 %]", "p"),
+        columns=("Arms", "Metric", "Of medians [95 %]", "Of means [95 %]", "p"),
         rows=tuple(rows),
         notes=_OF_P,
         texts=2,
@@ -135,7 +136,7 @@ def _feature_grid(comparison: Comparison, pair: Pair, wide: bool) -> Grid:
         rows.append(
             (
                 comparison.selection.label(feature),
-                f"{count.positives}/{count.n}",
+                count.of_n,
                 figure(mcc.first),
                 figure(mcc.second),
                 *_difference_and_p(mcc, holm=True, decimals=2),
@@ -159,14 +160,8 @@ def _translation_grid(pairs: Sequence[Pair]) -> Grid:
     return Grid(
         title="The translation effect: a model's own translations instead of the source text",
         columns=(
-            "Arms",
-            "Metric",
-            "Direct\nmean",
-            "Transl.\nmean",
-            "Diff. of means [95 %]",
-            "p",
-            "Diff. of medians [95 %]",
-            "p",
+            *("Arms", "Metric", "Direct\nmean", "Transl.\nmean"),
+            *("Diff. of means [95 %]", "p", "Diff. of medians [95 %]"),
         ),
         rows=_route_rows(pairs),
         notes=(*_OF_P, *_beside_notes(pairs)),
@@ -178,14 +173,8 @@ def _ceiling_grid(pairs: Sequence[Pair]) -> Grid:
     return Grid(
         title="The ceiling: the data's own English instead of the source text",
         columns=(
-            "Arms",
-            "Metric",
-            "Direct\nmean",
-            "Given\nmean",
-            "Diff. of means [95 %]",
-            "p",
-            "Diff. of medians [95 %]",
-            "p",
+            *("Arms", "Metric", "Direct\nmean", "Given\nmean"),
+            *("Diff. of means [95 %]", "p", "Diff. of medians [95 %]"),
         ),
         rows=_route_rows(pairs),
         notes=(
@@ -204,7 +193,7 @@ def _route_rows(pairs: Sequence[Pair]) -> tuple[tuple[str, ...], ...]:
             figure(pair.result.mean[metric].first, 3),
             figure(pair.result.mean[metric].second, 3),
             *_difference_and_p(pair.result.mean[metric]),
-            *_difference_and_p(pair.result.median[metric]),
+            _difference(pair.result.median[metric]),
         )
         for pair in pairs
         for metric in _OF_ROUTES
@@ -281,7 +270,7 @@ def _reliability_notes(comparison: Comparison) -> tuple[str, ...]:
         )
     if scores.scarce:
         notes.append(
-            f"Interval unreliable, under {SCARCE} gold labels of one class: {', '.join(label(n) for n in scores.scarce)}."
+            f"† Interval unreliable, under {SCARCE} gold labels of one class: {', '.join(label(n) for n in scores.scarce)}."
         )
     return tuple(notes)
 
@@ -290,10 +279,14 @@ def _difference_and_p(
     item: Difference, *, holm: bool = False, decimals: int = 3, interval: bool = True
 ) -> tuple[str, str]:
     """`+0.05 [-0.01, +0.11]` and its p-value."""
+    return _difference(item, decimals=decimals, interval=interval), _p(item.p_holm if holm else item.p)
+
+
+def _difference(item: Difference, *, decimals: int = 3, interval: bool = True) -> str:
     text = _signed(item.difference, decimals)
     if interval and item.interval is not None:
         text += f" [{_signed(item.interval.low, decimals)}, {_signed(item.interval.high, decimals)}]"
-    return text, _p(item.p_holm if holm else item.p)
+    return text
 
 
 def _signed(value: float | None, decimals: int) -> str:

@@ -35,8 +35,9 @@ def draw_differences(comparison: Comparison) -> Drawing:
     return Drawing(
         "differences",
         "Paired differences in MCC",
-        f"Right of 0 the arm is better than {baseline.title}, on the same transcripts. Filled: p under {ALPHA} (arms swapped "
-        "by group; by feature corrected by Holm) and an interval without 0. Hollow: these data do not tell the two apart.",
+        f"Right of 0 the arm is better than {baseline.title}, on the same transcripts. Filled: an interval without 0 and p "
+        f"under {ALPHA} (arms swapped by group; by feature corrected by Holm; a median has no p). Hollow: these data do not "
+        "tell the two apart.",
         f"Differences in MCC of {len(series)} arms from the first, with intervals.",
         Grid("Difference [95 %] and p", ("MCC", *(s.title for s in series)), tuple(zip(labels, *cells, strict=True))),
         canvas,
@@ -78,14 +79,17 @@ def _series(place: int, title: str, found: Sequence[Difference], p_values: Seque
 
 
 def _told(item: Difference, p: float | None) -> bool:
-    """Whether test and interval both tell the difference from 0."""
+    """Whether the interval, and the test where there is one, tell the difference from 0."""
     interval = item.interval
-    return p is not None and p < ALPHA and (interval is None or not interval.low <= 0 <= interval.high)
+    if interval is None:
+        return p is not None and p < ALPHA
+    return (p is None or p < ALPHA) and not interval.low <= 0 <= interval.high
 
 
 def _cells(found: Sequence[Difference], p_values: Sequence[float | None]) -> list[str]:
     return [
-        f"{figure_with_interval(d.difference, d.interval, 3)}, p {_p(p)}" for d, p in zip(found, p_values, strict=True)
+        figure_with_interval(d.difference, d.interval, 3) + ("" if p is None else f", p {_p(p)}")
+        for d, p in zip(found, p_values, strict=True)
     ]
 
 

@@ -96,6 +96,9 @@ class Drawing:
         with style():
             self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
+        for legend_ in self.figure.legends:
+            # Else it moves to the top of the larger canvas that a title needs, and under the title.
+            legend_.set_bbox_to_anchor((0, 0, 1, 1), transform=self.figure.transFigure)
 
     def inline(self) -> str:
         """The SVG element for an HTML page: no fixed size, ids of its own, the page's colours and font."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..signatures.answers import State
-from .intervals import RESAMPLES, groups_repeat, percentile_bounds, replicate, wilson_bounds
+from .intervals import RESAMPLES, bootstrap_bounds, group_numbers, groups_repeat, replicate, wilson_bounds
 from .metrics import (
     ERROR,
     METRICS,
@@ -19,6 +19,7 @@ from .metrics import (
     Floats,
     Policy,
     auc,
+    limits,
     over_features,
     ranked,
     rates,
@@ -26,6 +27,7 @@ from .metrics import (
     under,
 )
 from .scores import Count, Interval, Measured, Scores, Summary
+from .smoothing import pseudo_counts, smoothed
 
 __all__ = ["Scores", "evaluate_answers"]
 
@@ -49,11 +51,15 @@ def evaluate_answers(
     counted = _counts(table, policy)
     tallied, areas, drawn = tally(table), auc(table), replicate(table, resamples, seed)
     point = {p: _figures(under(p, tallied), areas) for p in POLICIES}
-    resampled = {p: _figures(under(p, drawn.tallies), drawn.auc) for p in POLICIES}
-    summaries = {p: _summaries(point[p], resampled[p]) for p in POLICIES}
+    pseudo, groups = pseudo_counts(table, len(drawn.auc), seed).confusion, _groups(table)
+    resampled = {p: _figures(smoothed(under(p, drawn.tallies), pseudo), drawn.auc) for p in POLICIES}
+    summaries = {p: _summaries(point[p], resampled[p], groups) for p in POLICIES}
     features = [
         _measured(
-            count, {m: v[j] for m, v in point[policy].items()}, {m: v[:, j] for m, v in resampled[policy].items()}
+            count,
+            {m: v[j] for m, v in point[policy].items()},
+            {m: v[:, j] for m, v in resampled[policy].items()},
+            groups,
         )
         for j, count in enumerate(counted)
     ]
@@ -65,7 +71,7 @@ def evaluate_answers(
         resamples=resamples,
         seed=seed,
         features=dict(zip(table.features, features if repeat else [_with_wilson(f) for f in features], strict=True)),
-        pooled=_pooled(counted, under(policy, drawn.tallies).sum(axis=1)),
+        pooled=_pooled(counted, under(policy, drawn.tallies).sum(axis=1), groups),
         missing_as_false=summaries["false"],
         missing_as_wrong=summaries["wrong"],
         answers={state.value: int((table.state == STATE_CODES[state]).sum()) for state in State},
@@ -103,22 +109,31 @@ def _counts(table: AnswerTable, policy: Policy) -> list[Count]:
     return found
 
 
-def _summaries(point: Figures, resampled: Figures) -> dict[str, Summary]:
+def _groups(table: AnswerTable) -> int:
+    return len(set(group_numbers(table.ids, table.groups)))
+
+
+def _summaries(point: Figures, resampled: Figures, groups: int) -> dict[str, Summary]:
     """The summary of each metric, from its values [k] and its values in each resample [B, k]."""
     found = {}
     for name in METRICS:
         mean, median = over_features(point[name])
         means, medians = over_features(resampled[name])
-        found[name] = Summary(_number(mean), _number(median), _bootstrap(means), _bootstrap(medians))
+        found[name] = Summary(
+            _number(mean),
+            _number(median),
+            _bootstrap(name, means, mean, groups),
+            _bootstrap(name, medians, median, groups),
+        )
     return found
 
 
-def _measured(count: Count, point: Figures, resampled: Figures) -> Measured:
+def _measured(count: Count, point: Figures, resampled: Figures, groups: int) -> Measured:
     """One feature's figures, from its values [] and its values in each resample [B]."""
     return Measured(
         count=count,
         values={name: _number(point[name]) for name in METRICS},
-        intervals={name: _bootstrap(resampled[name]) for name in METRICS},
+        intervals={name: _bootstrap(name, resampled[name], point[name], groups) for name in METRICS},
     )
 
 
@@ -134,14 +149,15 @@ def _with_wilson(measured: Measured) -> Measured:
     return Measured(count, measured.values, intervals)
 
 
-def _pooled(counted: Sequence[Count], confusion: Floats) -> Measured:
+def _pooled(counted: Sequence[Count], confusion: Floats, groups: int) -> Measured:
     """All features' answers as those of one, from their counts and their summed counts in each resample [B, 4].
 
-    P(true) need not be on one scale for all features, so there is no pooled AUC.
+    These are many, so nothing is smoothed. P(true) need not be on one scale for all features, so there is no pooled AUC.
     """
     total = Count(**{name: sum(getattr(count, name) for count in counted) for name in Count.__slots__})
     point = np.array((total.tp, total.fp, total.fn, total.tn), dtype=np.float64)
-    return _measured(total, _figures(point, np.array(math.nan)), _figures(confusion, np.full(len(confusion), math.nan)))
+    unknown = np.full(len(confusion), math.nan)
+    return _measured(total, _figures(point, np.array(math.nan)), _figures(confusion, unknown), groups)
 
 
 def _number(value: Floats) -> float | None:
@@ -149,6 +165,6 @@ def _number(value: Floats) -> float | None:
     return None if math.isnan(number) else number
 
 
-def _bootstrap(replicates: Floats) -> Interval | None:
-    low, high, defined = percentile_bounds(replicates)
+def _bootstrap(metric: str, replicates: Floats, point: Floats, groups: int) -> Interval | None:
+    low, high, defined = bootstrap_bounds(replicates, point, groups, limits=limits(metric))
     return None if np.isnan(low) else Interval(float(low), float(high), "bootstrap", int(defined))

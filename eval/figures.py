@@ -36,13 +36,15 @@ from .drawing import (
 from .grids import Grid, figure, figure_with_interval
 from .mark_rows import WIDTH, Reading, Series, rows_of_marks
 from .probability_figures import draw_reliability, draw_thresholds
+from .scores import SCARCE
 from .shown import Selection, ShownArm
-from .tables import METRIC_NAMES, STUDY_METRICS, StudyResult
+from .tables import METRIC_NAMES, STUDY_METRICS, StudyResult, scarce_note
 
 Published = Sequence[StudyResult]
 
 RADAR = (*STUDY_METRICS, "precision", "accuracy")
 RATIO_LIMITS = (0.1, 10.0)
+_HOLLOW = f"A hollow mark: under {SCARCE} gold labels of one class, its interval is not to be relied on."
 
 
 def draw_all(selection: Selection, published: Published = (), comparison: Comparison | None = None) -> list[Drawing]:
@@ -177,7 +179,8 @@ def draw_mcc(selection: Selection, published: Published = ()) -> Drawing:
     return Drawing(
         "mcc",
         "MCC by feature",
-        "Matthews' correlation of answer and label: 1 is perfect, 0 is no better than chance."
+        "Matthews' correlation of answer and label: 1 is perfect, 0 is no better than chance. "
+        + _HOLLOW
         + (" Hollow diamonds at the top: the study's published medians over its features." if published else ""),
         f"MCC of {len(selection.features)} features for {_count(selection.arms)}, with intervals.",
         _by_feature_grid("MCC [95 %]", selection, lambda arm, n: _cell(arm, n, "mcc")),
@@ -201,7 +204,8 @@ def draw_ratio(selection: Selection) -> Drawing:
     return Drawing(
         "ratio",
         "Prediction ratio by feature",
-        "1: as many found as there are; right of it too many, left too few. ◂ and ▸: beyond the axis; the table has the value.",
+        "1: as many found as there are; right of it too many, left too few. ◂ and ▸: beyond the axis; the table has the value. "
+        + _HOLLOW,
         f"Prediction ratio of {len(selection.features)} features for {_count(selection.arms)}, on a log axis from 0.1 to 10.",
         _by_feature_grid("Prediction ratio [95 %]", selection, lambda arm, n: _cell(arm, n, "prediction_ratio")),
         canvas,
@@ -287,7 +291,11 @@ def _by_feature(
     published: int = 0,
     limits: tuple[float, float] | None = None,
 ) -> tuple[Figure, Axes]:
-    series = [Series(i, arm.title, readings[i]) for i, arm in enumerate(selection.arms)]
+    """A mark an arm in a row a feature; hollow where an interval is not to be relied on."""
+    with_intervals = any(interval is not None for row in readings for _, interval in row)
+    scarce = selection.arms[0].scores.scarce if with_intervals else ()
+    hollow = frozenset(row for row, name in enumerate(selection.features) if name in scarce)
+    series = [Series(i, arm.title, readings[i], hollow) for i, arm in enumerate(selection.arms)]
     labels = [selection.label(n) for n in selection.features]
     return rows_of_marks(labels, series, published=published, limits=limits)
 
@@ -308,8 +316,12 @@ def _round_numbers(low: float, high: float) -> list[float]:
 
 
 def _by_feature_grid(title: str, selection: Selection, cell: Callable[[ShownArm, str], str]) -> Grid:
-    rows = tuple((selection.label(n), *(cell(arm, n) for arm in selection.arms)) for n in selection.features)
-    return Grid(title, ("Feature", *(arm.title for arm in selection.arms)), rows)
+    first = selection.arms[0].scores.features
+    rows = tuple(
+        (selection.label(n), first[n].count.of_n, *(cell(arm, n) for arm in selection.arms)) for n in selection.features
+    )
+    columns = ("Feature", "Pos./n", *(arm.title for arm in selection.arms))
+    return Grid(title, columns, rows, scarce_note(selection.arms[0].scores))
 
 
 def _readings(selection: Selection, metric: str) -> list[list[Reading]]:

@@ -45,6 +45,11 @@ COUNT_METRICS = (
 METRICS = (*COUNT_METRICS, "auc")
 
 
+def limits(metric: str) -> tuple[float, float]:
+    """The least and the greatest value that a metric can have."""
+    return {"mcc": (-1.0, 1.0), "prediction_ratio": (0.0, math.inf)}.get(metric, (0.0, 1.0))
+
+
 class AnswerRow(NamedTuple):
     """One transcript to be scored.
 

@@ -11,19 +11,26 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from .comparison import Comparison, Pair
+from ..data.files import write_private
+from ..errors import InputError
+from .agreement_tables import SecondLabels, agreement_grid
+from .comparison import Comparison, Pair, compare_runs
 from .comparison_tables import comparison_grids
 from .disagreements import disagreements
 from .drawing import Drawing, colour
 from .figures import draw_all
 from .grids import UNDEFINED, Grid, figure_with_interval
-from .shown import Selection, ShownArm
-from .tables import StudyResult, compare_table, feature_table, study_results, summary_table, warnings_of
+from .runs import read_predictions, read_run
+from .search_figures import draw_search
+from .search_record import SearchRecord, tried_grid
+from .shown import Selection, ShownArm, select
+from .tables import StudyResult, compare_table, feature_table, scarce_note, study_results, summary_table, warnings_of
 
 STUDY_SET = "palliative13"
 _POLICIES = {"false": "counts as False, as in the study", "wrong": "counts as the wrong class"}
@@ -35,6 +42,9 @@ def render_page(
     *,
     texts: Mapping[str, str] | None = None,
     drawings: Sequence[Drawing] | None = None,
+    search: SearchRecord | None = None,
+    second_labels: SecondLabels | None = None,
+    remark: str | None = None,
 ) -> str:
     """The page.
 
@@ -42,13 +52,17 @@ def render_page(
         selection: The arms.
         comparison: The comparison of these arms, where there are several.
         texts: Transcript texts by id, to be shown beside the disagreements; by default none are in the page.
-        drawings: The figures, where they are drawn already.
+        drawings: The figures, where they are drawn already, those of `search` among them.
+        search: A search to be told of.
+        second_labels: A second person's labels, to be set beside the arms' agreement with the labels.
+        remark: A sentence that stands below the headline.
 
     Returns:
         A whole HTML document.
     """
     published = published_for(selection)
-    drawn = draw_all(selection, published, comparison) if drawings is None else drawings
+    if drawings is None:
+        drawings = [*draw_all(selection, published, comparison), *(draw_search(search) if search else ())]
     script = _resource("page.js")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -58,19 +72,23 @@ def render_page(
         title="Balin: "
         + ("; ".join(arm.name for arm in selection.arms) if len(selection.arms) < 3 else f"{len(selection.arms)} arms"),
         headline=headline(selection, comparison),
+        remark=remark,
         translation=[] if comparison is None else [_translating(pair) for pair in comparison.translation],
         selection=selection,
         policy=_POLICIES[selection.arms[0].scores.policy],
         warnings=list(_warnings(selection, comparison)),
         overall=_overall(selection, published),
         by_feature=_by_feature(selection),
-        comparisons=[] if comparison is None else comparison_grids(comparison, wide=True)[1:-1],
+        comparisons=[] if comparison is None else comparison_grids(comparison, wide=True)[1:-2],
+        agreement=agreement_grid(selection, second_labels),
         answers=_answers(selection),
         details=[
             (arm, summary_table(arm.scores), feature_table(arm.scores, selection.labels, wide=True))
             for arm in selection.arms
         ],
-        drawings=[(drawing, Markup(drawing.inline())) for drawing in drawn],
+        drawings=[(drawing, Markup(drawing.inline())) for drawing in drawings],
+        search=search,
+        tried=tried_grid(search) if search else None,
         settings=_settings(selection),
         commands=[(arm, str(arm.run.get("command") or UNDEFINED)) for arm in selection.arms],
         disagreements=found,
@@ -81,6 +99,35 @@ def render_page(
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     return page + "\n"
+
+
+def write_page(folders: Sequence[Path], path: Path, *, remark: str | None = None) -> Path:
+    """The page of one run or several, as a file that only its owner can read.
+
+    Args:
+        folders: Run folders; several are compared with the first. Those without any answer are left out and named.
+        path: The file; its folder is made.
+        remark: A sentence that stands below the headline.
+
+    Returns:
+        `path`, in full.
+
+    Raises:
+        InputError: The runs cannot be compared, or none has an answer.
+        RunError: A folder holds no run.
+    """
+    runs = [(read_run(folder), read_predictions(folder)) for folder in folders]
+    answered = [(run, table) for run, table in runs if table.scored.any()]
+    if not answered:
+        raise InputError("no run has an answer that could be shown")
+    silent = [str(run.get("name")) for run, table in runs if not table.scored.any()]
+    said = [remark] if remark else []
+    said += [f"Left out, every call having failed: {', '.join(silent)}."] if silent else []
+    comparison = compare_runs(answered) if len(answered) > 1 else None
+    selection = comparison.selection if comparison else select(answered)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_private(path, render_page(selection, comparison, remark=" ".join(said) or None).encode())
+    return path.resolve()
 
 
 def published_for(selection: Selection) -> list[StudyResult]:
@@ -175,8 +222,9 @@ def _by_feature(selection: Selection) -> Grid:
         count = first.features[name].count
         items = [arm.scores.features[name] for arm in selection.arms]
         mcc = (figure_with_interval(item.values["mcc"], item.intervals["mcc"]) for item in items)
-        rows.append((selection.label(name), f"{count.positives}/{count.n}", *mcc))
-    return Grid("MCC by feature [95 %]", ("Feature", "Pos./n", *(arm.title for arm in selection.arms)), tuple(rows))
+        rows.append((selection.label(name), count.of_n, *mcc))
+    columns = ("Feature", "Pos./n", *(arm.title for arm in selection.arms))
+    return Grid("MCC by feature [95 %]", columns, tuple(rows), scarce_note(first))
 
 
 def _answers(selection: Selection) -> Grid:

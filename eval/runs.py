@@ -110,19 +110,28 @@ def read_predictions(folder: Path) -> AnswerTable:
     """
     path = folder / "predictions.parquet"
     try:
-        frame = pd.read_parquet(path)
-        features = tuple(dict.fromkeys(frame["feature"]))
-        rows = []
-        for identifier, part in frame.groupby("id", sort=False):
-            gold = {f: None if pd.isna(g) else bool(g) for f, g in zip(part["feature"], part["gold"], strict=True)}
-            answers = {
-                f: Answer(State(s), None if pd.isna(p) else float(p))
-                for f, s, p in zip(part["feature"], part["state"], part["p_true"], strict=True)
-            }
-            group = part["group"].iloc[0]
-            rows.append(AnswerRow(str(identifier), None if pd.isna(group) else str(group), gold, answers))
+        return answer_table(pd.read_parquet(path))
     except (OSError, KeyError, ValueError) as error:
         raise RunError(f"{path}: cannot be read ({type(error).__name__}); run `balin evaluate` again") from None
+
+
+def answer_table(frame: pd.DataFrame) -> AnswerTable:
+    """The answers of one arm from a row for each transcript and feature: id, group, feature, gold, state and p_true.
+
+    Raises:
+        KeyError: A column is missing.
+        ValueError: A cell holds no such thing.
+    """
+    features = tuple(dict.fromkeys(frame["feature"]))
+    rows = []
+    for identifier, part in frame.groupby("id", sort=False, observed=True):
+        gold = {f: None if pd.isna(g) else bool(g) for f, g in zip(part["feature"], part["gold"], strict=True)}
+        answers = {
+            f: Answer(State(s), None if pd.isna(p) else float(p))
+            for f, s, p in zip(part["feature"], part["state"], part["p_true"], strict=True)
+        }
+        group = part["group"].iloc[0]
+        rows.append(AnswerRow(str(identifier), None if pd.isna(group) else str(group), gold, answers))
     return AnswerTable.from_rows(features, rows)
 
 

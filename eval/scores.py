@@ -70,6 +70,11 @@ class Count:
         """The number of gold labels of the rarer class among the scored."""
         return min(self.positives, self.n - self.positives)
 
+    @property
+    def of_n(self) -> str:
+        """`12/90`, gold positives of the scored, with a † where a class is so scarce that intervals are not to be relied on."""
+        return f"{self.positives}/{self.n}" + (" †" if 0 < self.scarcer_class < SCARCE else "")
+
     def to_dict(self) -> dict[str, int]:
         """A JSON-ready dictionary."""
         return {name: getattr(self, name) for name in self.__slots__}

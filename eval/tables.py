@@ -87,7 +87,7 @@ def feature_table(scores: Scores, labels: Labels, *, wide: bool = False) -> Grid
         rows.append(
             (
                 labels.get(name, name) if name else "All answers pooled",
-                f"{count.positives}/{count.n}",
+                count.of_n,
                 *(str(v) for v in (count.tp, count.fp, count.fn, count.tn) if wide),
                 _cell(item, "sensitivity", wide),
                 _cell(item, "specificity", wide),
@@ -104,7 +104,7 @@ def feature_table(scores: Scores, labels: Labels, *, wide: bool = False) -> Grid
         title=f"By feature, {_MISSING_AS[scores.policy]}",
         columns=(*columns, *(["AUC"] if areas else []), "Miss.", *(["Err."] if errors else [])),
         rows=tuple(rows),
-        notes=_undefined_note(scores, labels),
+        notes=(*_undefined_note(scores, labels), *scarce_note(scores)),
     )
 
 
@@ -286,9 +286,7 @@ def _reproduction(run: Mapping[str, Any]) -> str:
 
 def _interval_methods(scores: Scores) -> str:
     wilson = "" if scores.groups_repeat else "Wilson's for sensitivity and specificity by feature"
-    boot = (
-        f"percentile bootstrap by group ({scores.resamples} resamples, seed {scores.seed})" if scores.resamples else ""
-    )
+    boot = f"bootstrap by group ({scores.resamples} resamples, seed {scores.seed})" if scores.resamples else ""
     methods = "; ".join(method for method in (boot, wilson) if method)
     return f"Intervals: 95 %, {methods}." if methods else "No intervals were asked for."
 
@@ -298,6 +296,11 @@ def _undefined_note(scores: Scores, labels: Labels) -> tuple[str, ...]:
         return ()
     named = ", ".join(labels.get(name, name) for name in scores.undefined)
     return (f"Undefined and left out of the summary, the scored gold labels being of one class: {named}.",)
+
+
+def scarce_note(scores: Scores) -> tuple[str, ...]:
+    """What † means, where it is used."""
+    return (f"† Interval unreliable: under {SCARCE} gold labels of one class.",) if scores.scarce else ()
 
 
 def _scarce(label: str, count: Count) -> str:

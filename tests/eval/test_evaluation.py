@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import matthews_corrcoef
 
 from balin.errors import InputError, RunError
+from balin.eval import evaluation
 from balin.eval.evaluation import Scores, evaluate_answers
-from balin.eval.intervals import resample_weights
+from balin.eval.intervals import bootstrap_bounds, resample_weights
 from balin.eval.metrics import METRICS, AnswerTable
 
 
@@ -124,8 +125,9 @@ def test_error_limit_counts_transcripts(failed, too_many):
     assert scores.to_dict()["too_many_errors"] is too_many
 
 
-def test_intervals_are_those_of_resampled_rows():
-    """The whole chain against a plain loop over resamples with scikit-learn."""
+def test_intervals_are_those_of_resampled_rows(monkeypatch):
+    """The whole chain, without pseudo-counts, against a plain loop over resamples with scikit-learn."""
+    monkeypatch.setattr(evaluation, "smoothed", lambda confusion, pseudo: confusion)
     table = random_table(40, 2, groups=tuple(f"p{i // 2}" for i in range(40)), codes=(0, 1))
     scores = evaluate_answers(table, resamples=60, seed=7)
     looped = []
@@ -138,11 +140,24 @@ def test_intervals_are_those_of_resampled_rows():
                 warnings.simplefilter("ignore")
                 looped[-1].append(matthews_corrcoef(gold[state != 3], state[state != 3] == 1))
     for j in range(2):
-        interval = scores.features[f"f{j}"].intervals["mcc"]
-        assert (interval.low, interval.high) == pytest.approx(np.quantile(np.array(looped)[:, j], (0.025, 0.975)))
+        measured = scores.features[f"f{j}"]
+        interval = measured.intervals["mcc"]
+        wanted = bootstrap_bounds(np.array(looped)[:, j], measured.values["mcc"], 20)
+        assert (interval.low, interval.high) == pytest.approx(wanted[:2])
         assert interval.resamples == 60
-    mean = scores.missing_as_false["mcc"].mean_interval
-    assert (mean.low, mean.high) == pytest.approx(np.quantile(np.mean(looped, axis=1), (0.025, 0.975)))
+    summary = scores.missing_as_false["mcc"]
+    wanted = bootstrap_bounds(np.mean(looped, axis=1), summary.mean, 20)
+    assert (summary.mean_interval.low, summary.mean_interval.high) == pytest.approx(wanted[:2])
+
+
+def test_a_perfect_or_constant_arm_is_not_beyond_doubt():
+    gold = (np.arange(60)[:, None] % 3 == 0).astype(np.int8)
+    perfect = evaluate_answers(make_table(gold, gold), resamples=500).features["f0"]
+    assert perfect.values["mcc"] == perfect.intervals["mcc"].high == 1
+    assert 0.75 < perfect.intervals["mcc"].low < 0.97
+    constant = evaluate_answers(make_table(gold, np.zeros_like(gold)), resamples=500).features["f0"]
+    assert constant.values["mcc"] == 0
+    assert constant.intervals["mcc"].low < 0 < constant.intervals["mcc"].high
 
 
 def test_wilson_only_where_no_group_repeats():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -158,6 +159,17 @@ def test_files_are_whole_and_the_same_each_time(tmp_path):
     drawing.write(tmp_path / "again")
     assert (tmp_path / "again" / "mcc.svg").read_text(encoding="utf-8") == text
     assert "<title>" not in drawing.inline()
+
+
+def test_a_title_stands_above_the_legend(tmp_path):
+    for drawing in draw_all(invented_selection(3, resamples=10)):
+        svg, _ = drawing.write(tmp_path)
+        texts = [t for t in ElementTree.parse(svg).getroot().iter() if t.tag.endswith("}text")]
+        height = {t.text: float(re.search(r"translate\(\S+ (\S+)\)", t.get("transform"))[1])
+                  if "translate" in t.get("transform", "") else float(t.get("y")) for t in texts}  # fmt: skip
+        named = [y for text, y in height.items() if text.startswith("A · ")]
+        assert named, "every figure of arms names them"
+        assert height[drawing.title] < min(named) - 9, drawing.name
 
 
 def test_a_figure_in_a_page_has_the_pages_colours_and_ids_of_its_own():

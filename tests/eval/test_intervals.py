@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm, ttest_1samp
 
 from balin.errors import InputError
 from balin.eval.intervals import (
+    bootstrap_bounds,
     group_numbers,
     groups_repeat,
     percentile_bounds,
@@ -121,6 +122,26 @@ def test_no_resamples_no_interval():
     assert np.isnan(low).all()
     assert np.isnan(high).all()
     assert defined.tolist() == [0, 0, 0]
+
+
+@given(st.integers(5, 60), st.integers(0, 50))
+@settings(max_examples=20)
+def test_the_interval_of_a_mean_is_students(n, seed):
+    values = np.random.default_rng(seed).normal(size=n)
+    # What the bootstrap of a mean tends to: a normal distribution with the variance of the n values, divided by n and not n - 1.
+    replicates = norm.ppf(np.linspace(0, 1, 4001)[1:-1], 3.0, values.std() / math.sqrt(n))
+    low, high, _ = bootstrap_bounds(replicates, values.mean(), n)
+    wanted = ttest_1samp(values, 0).confidence_interval(0.95)
+    assert (low, high) == pytest.approx((wanted.low, wanted.high), abs=0.02 * (wanted.high - wanted.low))
+
+
+def test_bounds_hold_the_value_and_keep_to_the_limits():
+    values = np.array([0.0, 0.2, 0.4, 0.6, 0.8])
+    for point in (0.0, 0.5, 1.0):
+        low, high, _ = bootstrap_bounds(values, point, 50, limits=(0.0, 1.0))
+        assert 0 <= low <= point <= high <= 1
+    assert np.isnan(bootstrap_bounds(values, math.nan, 50).low)
+    assert np.isnan(bootstrap_bounds(np.empty((0, 2)), np.zeros(2), 1).low).all()
 
 
 @given(st.integers(1, 500), st.data())

@@ -13,6 +13,7 @@ from scipy.stats import chi2, permutation_test
 
 from balin.errors import InputError
 from balin.eval.evaluation import evaluate_answers
+from balin.eval.intervals import bootstrap_bounds
 from balin.eval.metrics import ERROR, FALSE, MISSING, TRUE, AnswerTable
 from balin.eval.paired import (
     PAIRED,
@@ -83,11 +84,12 @@ def test_the_resamples_are_those_of_the_arms_own_intervals():
     drawn = resampled_values(tables, "false", 300, 5)
     for table, values in zip(tables, drawn, strict=True):
         own = evaluate_answers(table, resamples=300, seed=5)
-        low, high = np.quantile(values[:, PAIRED.index("mcc")], (0.025, 0.975), axis=0)
-        interval = own.features["f0"].intervals["mcc"]
-        assert (low[0], high[0]) == pytest.approx((interval.low, interval.high))
-        interval = own.summaries()["mcc"].median_interval
-        assert (low[-1], high[-1]) == pytest.approx((interval.low, interval.high))
+        for place, value, interval in (
+            (0, own.features["f0"].values["mcc"], own.features["f0"].intervals["mcc"]),
+            (-1, own.summaries()["mcc"].median, own.summaries()["mcc"].median_interval),
+        ):
+            low, high, _ = bootstrap_bounds(values[:, PAIRED.index("mcc"), place], value, 100)
+            assert (low, high) == pytest.approx((interval.low, interval.high))
 
 
 def test_bootstrap_error_of_a_mean_difference_is_the_analytic_one():
@@ -199,8 +201,12 @@ def test_the_order_of_rows_does_not_matter(seed, random):
 def test_an_arm_does_not_differ_from_itself():
     first, _ = two_arms(missing=0.1)
     found = compared(first, first)
-    for item in (found.features["f0"]["mcc"], found.mean["macro_f1"], found.median["missing"]):
-        assert (item.difference, item.p) == (0.0, 1.0)
+    for item, p in (
+        (found.features["f0"]["mcc"], 1.0),
+        (found.mean["macro_f1"], 1.0),
+        (found.median["missing"], None),
+    ):
+        assert (item.difference, item.p) == (0.0, p)
         assert (item.interval.low, item.interval.high) == (0.0, 0.0)
     assert all(item.p == 1.0 and not item.first_right for item in found.disagreements.values())
 
@@ -218,6 +224,28 @@ def test_without_a_difference_p_is_rarely_small():
     p = [swap_p_values(*two_arms(60, 1, seed=s), "false", 99, 0)[PAIRED.index("mcc"), 0] for s in range(200)]
     assert np.mean(np.array(p) <= 0.05) < 0.1
     assert np.mean(np.array(p) <= 0.5) == pytest.approx(0.5, abs=0.12)
+
+
+def opposite_arms(n: int, seed: int) -> tuple[AnswerTable, AnswerTable]:
+    """Each arm is far better in half of the features; means and medians over the features are the same."""
+    draw = np.random.default_rng([seed, n])
+    gold = (draw.random((n, 6)) < 0.3).astype(np.int8)
+    better = np.array([0.97, 0.8] * 3)
+    right = (draw.random(gold.shape) < chance for chance in (better, better[::-1]))
+    first, second = (a_table(gold, np.where(r, gold, 1 - gold)) for r in right)
+    return first, second
+
+
+def test_a_difference_of_medians_has_an_interval_and_no_p():
+    # Swapping makes unlike features alike, so p would be too small; of the mean it is not, and the interval holds for both.
+    m, found = PAIRED.index("mcc"), []
+    for seed in range(60):
+        arms = opposite_arms(100, seed)
+        p = swap_p_values(*arms, "false", 99, seed)[m]
+        median = compared(*arms, permutations=9, resamples=200, seed=seed).median["mcc"]
+        assert median.p is None
+        found.append((p[-2] <= 0.05, not median.interval.low <= 0 <= median.interval.high))
+    assert np.mean(found, axis=0) == pytest.approx([0.05, 0.05], abs=0.08)
 
 
 def test_a_feature_of_one_class_is_undefined_and_left_out_of_the_family():

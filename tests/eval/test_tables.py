@@ -230,7 +230,7 @@ def test_report_of_wrong_policy_says_so():
         (
             tuple(f"p{i // 2}" for i in range(60)),
             100,
-            "Intervals: 95 %, percentile bootstrap by group (100 resamples, seed 0).",
+            "Intervals: 95 %, bootstrap by group (100 resamples, seed 0).",
         ),
         (tuple(f"p{i // 2}" for i in range(60)), 0, "No intervals were asked for."),
     ],

@@ -1,0 +1,83 @@
+"""The two figures of the README, from the recorded answers: MCC by feature, and quality against time.
+
+    .venv/bin/python benchmarks/readme_figures.py                 # into docs/figures/
+
+They are figures of `report.html`, drawn of the arms that `eval/recorded_predictions.parquet` holds for the dev part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from balin.eval.drawing import Drawing, style
+from balin.eval.figures import draw_cost, draw_mcc
+from balin.eval.recorded import recorded_predictions, recorded_results
+from balin.eval.runs import answer_table
+from balin.eval.shown import Selection, select
+from balin.signatures.features import load_feature_set
+
+LIMIT = 150_000  # bytes of a figure
+FORMAT = "probe"  # of the arms in the figure by feature: more than three arms cannot be told apart there
+
+
+def main() -> None:
+    """Draw both; the last line is JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--to", type=Path, default=Path("docs/figures"))
+    folder = parser.parse_args().to
+    results, answers = recorded_results(), recorded_predictions()
+    arms = [arm for arm in results["arms"] if ((answers["arm"] == arm["name"]) & (answers["part"] == "dev")).any()]
+    with style():
+        drawings = [
+            draw_mcc(_selection([a for a in arms if a["format"] == FORMAT], answers)),
+            draw_cost(_selection(arms, answers)),
+        ]
+    written = [str(_written(drawing, folder)) for drawing in drawings if drawing is not None]
+    print(json.dumps({"what": results["what"], "date": results["date"], "written": written}))
+
+
+def _selection(arms: list[dict[str, Any]], answers: pd.DataFrame) -> Selection:
+    feature_set = load_feature_set("palliative13")
+    labels = {f.id: f.short["en"] for f in feature_set}
+    runs = [
+        (
+            {
+                "name": arm["name"],
+                "labels": labels,
+                "model": {"name": arm["model"]},
+                "route": arm["route"],
+                "english": arm["english"],
+                "translator": {"name": arm["translator"]} if arm["translator"] else None,
+                "format": arm["format"],
+                "cost": arm,
+            },
+            answer_table(answers[(answers["arm"] == arm["name"]) & (answers["part"] == "dev")]),
+        )
+        for arm in arms
+    ]
+    return select(runs)
+
+
+def _written(drawing: Drawing, folder: Path) -> Path:
+    """The figure as PNG with a palette of 64 colours, which its few colours need no more than.
+
+    Raises:
+        SystemExit: It is too large for a README.
+    """
+    svg, png = drawing.write(folder)
+    svg.unlink()
+    with Image.open(png) as picture:
+        picture.convert("RGB").quantize(64).save(png, optimize=True)
+    if png.stat().st_size > LIMIT:
+        raise SystemExit(f"{png}: {png.stat().st_size} bytes are more than {LIMIT}")
+    return png
+
+
+if __name__ == "__main__":
+    main()
