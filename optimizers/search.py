@@ -88,6 +88,7 @@ class Search:
     meter: Meter
     say: Callable[[str], None] = lambda _: None
     _all: dict[str, dict[str, Value]] = field(default_factory=dict)
+    _at: int | None = None
 
     def begin(self) -> None:
         """Queue the baselines that are not in the study yet; to be called by one worker at a time."""
@@ -116,10 +117,14 @@ class Search:
                     reason = self._ended()
                     if reason is not None:
                         return reason
+                    self._at = None
                     try:
                         self.keeper.study.optimize(self._trial, n_trials=1, catch=(_Elsewhere, Unscored))
-                    except optuna.exceptions.UpdateFinishedTrialError:
-                        # Another worker put the queue in order just now, and has queued this configuration again.
+                    except (optuna.exceptions.UpdateFinishedTrialError, ValueError) as error:
+                        if isinstance(error, ValueError) and not self._taken():
+                            raise
+                        # Another worker put the queue in order just now, or took this one for dead, and has queued this
+                        # configuration again; what was answered is stored.
                         continue
                     self._told()
             except Halted as halted:
@@ -127,6 +132,12 @@ class Search:
             finally:
                 # What this worker left is queued for the others; its own end is not theirs.
                 self.keeper.tidy()
+
+    def _taken(self) -> bool:
+        """Whether another worker has ended the trial that this one is at."""
+        return self._at is not None and any(
+            t.number == self._at and t.state.is_finished() for t in self.keeper.trials()
+        )
 
     def _ended(self) -> str | None:
         """Why no further trial is begun, or None; sees to it that the next one is new."""
@@ -150,6 +161,7 @@ class Search:
 
     def _trial(self, trial: Trial) -> list[float]:
         """Optuna's objective."""
+        self._at = trial.number
         trial.set_user_attr("owner", self.keeper.worker.name)
         chosen: dict[str, Value] = {}
         for name, choices in self.task.space.dimensions(chosen):

@@ -128,11 +128,11 @@ def report(document: dict[str, Any], command: Sequence[str]) -> str:
     """The search in Markdown."""
     lines = ["# What was searched", "", f"`{' '.join(command)}`", ""]
     lines += [f"- {s}" for s in document.get("says", ())]
-    lines += ["", search_table(document).markdown()]
-    if "front" in document:
-        lines += ["", front_table(document).markdown()]
-    if document["importances"]:
-        lines += ["", importance_table(document).markdown()]
+    tables = [search_table(document)]
+    tables += [front_table(document)] if "front" in document else []
+    tables += [importance_table(document)] if document["importances"] else []
+    for table in tables:
+        lines += ["", f"## {table.title}", "", table.markdown()]
     if "program" in document:
         lines += ["", f"Program: `{document['program']}`"]
     return "\n".join(lines) + "\n"

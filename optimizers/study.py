@@ -138,7 +138,7 @@ def open_study(
     journal = journal_path(storage)
     try:
         with quietly():
-            opened = _database(storage or f"sqlite:///{path}") if journal is None else _journal(journal)
+            opened = _database(storage, path) if journal is None else _journal(journal)
             study = optuna.create_study(
                 study_name=name, storage=opened, sampler=PlaceSampler(seed), pruner=optuna.pruners.NopPruner(),
                 directions=list(directions), load_if_exists=True,
@@ -154,12 +154,15 @@ def open_study(
     return study
 
 
-def _database(url: str) -> optuna.storages.BaseStorage:
+def _database(url: str | None, path: Path) -> optuna.storages.BaseStorage:
+    """A database; heartbeats only where locks cannot tell who lives: a machine that was asleep has none, and is not dead."""
+    heartbeat = HEARTBEAT if url else None
+    url = url or f"sqlite:///{path}"
     return optuna.storages.RDBStorage(
         url,
         # SQLite lets one write at a time; the others wait.
         engine_kwargs={"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {},
-        heartbeat_interval=HEARTBEAT,
+        heartbeat_interval=heartbeat,
     )
 
 

@@ -64,9 +64,10 @@ class Known:
 
 def search(
     folder: Path, space: Space, examiner: Known, *, ends: tuple[int, ...] = (24, 40, 60), goals: Goals = Goals(),  # noqa: B008
+    run: bool = True,
     **fields: Any,
 ) -> Search:  # fmt: skip
-    """A search in memory, that has run."""
+    """A search in memory, that has begun, and run unless told otherwise."""
     task = Searching(space, fields.pop("budget", Budget(trials=None)), goals, **fields)
     with quietly(), Worker(folder / "workers") as worker:
         study = optuna.create_study(sampler=PlaceSampler(task.seed), directions=goals.directions)
@@ -80,5 +81,6 @@ def search(
             Meter(),
         )
         found.begin()
-        found.run()
+        if run:
+            found.run()
     return found

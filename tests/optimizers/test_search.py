@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from optuna.trial import TrialState
 
 from balin.optimizers.budget import Budget
 from balin.optimizers.goals import Goals, front
 from balin.optimizers.importance import importances
 from balin.optimizers.search_report import trial_rows
 from balin.optimizers.space import Choices, Space, key
-from balin.optimizers.study import PRUNED, SCORED, outcome, result, tried
+from balin.optimizers.study import PRUNED, SCORED, outcome, quietly, result, tried
+from balin.optimizers.trial import Scored
 
 sys.path.append(str(Path(__file__).parent))
 from replay import Known, gold, search  # type: ignore[import-not-found]
@@ -84,6 +88,26 @@ def test_equals_are_hardly_ever_pruned(tmp_path: Path) -> None:
         # Against the best of several, a trial is worse than an equal more often than 5 %; the first two are against one.
         ended += [outcome(t) == PRUNED for t in tried(found.keeper.trials())[1:3]]
     assert np.mean(ended) <= 0.1
+
+
+def test_a_trial_that_another_worker_ended_is_tried_again(tmp_path: Path) -> None:
+    known = by_model(set())
+    ended: list[int] = []
+
+    def look(chosen: Choices, count: int) -> Scored:
+        if not ended:
+            (trial,) = (t for t in found.keeper.trials() if t.state == TrialState.RUNNING)
+            found.keeper.study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            ended.append(trial.number)
+        return Known.look(known, chosen, count)
+
+    found = search(tmp_path, SPACE, replace(known), run=False)
+    found.examiner = SimpleNamespace(look=look, facts=known.facts)
+    with quietly():
+        found.run()
+    trials = tried(found.keeper.trials())
+    assert ended == [0]
+    assert len(trials) == len({key(t.user_attrs["asked"]) for t in trials}) == 10
 
 
 def test_limits_make_the_best_one_that_keeps_them_and_optuna_is_told(tmp_path: Path) -> None:
