@@ -18,6 +18,7 @@ from .options import (
     out_option,
     read_data,
     split_options,
+    translator_program_option,
 )
 
 EPILOG = """\b
@@ -56,6 +57,7 @@ STRATEGIES = ("random", "labeled", "bootstrap", "random-search", "coverage")
     metavar="M",
     help="A model that translates.  [default: the same as --model]",
 )
+@translator_program_option
 @click.option(
     "--english", type=click.Choice(["model", "given"]), default="model", show_default=True,
     help="On the translated route: models' translations, or the file's English column (no evidence about translating).",
@@ -145,6 +147,7 @@ def command(**options: Any) -> int:
         models=space.models,
         routes=space.routes,
         english=space.english,
+        translator_program=options["translator_program"],
         limit=options["limit"],
         objective=options["objective"],
         seed=options["seed"],

@@ -50,13 +50,14 @@ def _facts(manifest: Manifest, step: ExtractStep) -> Grid:
     data, demos = manifest.data, manifest.demos
     invented = sum(d.source == "corpus" for d in demos)
     origin = f" ({invented} invented ones of Balin's corpus, {len(demos) - invented} of another file)" if demos else ""
+    both = " in its two steps" if demos and "translate" in manifest.models else ""
     reads = {"text": "the source text", "english": "an English text that comes with the data"}[manifest.reads]
     first = " and translates it into English" if manifest.route == "translated" and manifest.reads == "text" else ""
     rows = [
         ("Reads", f"{reads}{first} (source language {manifest.feature_set.source_language})"),
         *((f"Model, {kind}", _model(model)) for kind, model in manifest.models.items()),
         ("Answers written as", step.format),
-        ("Prompt", f"in {step.language}, {len(demos)} worked examples{origin}"),
+        ("Prompt", f"in {step.language}, {len(demos)} worked examples{both}{origin}"),
         ("Thresholds on P(true)", ", ".join(f"{i} {t:g}" for i, t in step.thresholds.items()) or "none fitted"),
         ("Program", f"{manifest.program.name}, {manifest.program.hash}"),
         ("Feature set", f"{manifest.feature_set.id}, {manifest.feature_set_hash}"),

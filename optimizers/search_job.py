@@ -86,6 +86,7 @@ def search(
     base = plan.base
     plan.space.check(base.feature_set)
     plan.budget.check()
+    base.check_translator_program()
     dataset = base.divided()
     name = _name(plan, dataset)
     folder = base.folder(name)
@@ -150,6 +151,7 @@ def _name(plan: SearchPlan, dataset: Dataset) -> str:
         prune=plan.prune,
         objective=base.objective,
         seed=base.seed,
+        **({"translator_program": base.translating().hash()} if base.translator_program else {}),
         num_ctx=base.engines.num_ctx,
         feature_set=base.feature_set.hash,
         data=dataset.sha256,

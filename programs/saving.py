@@ -7,8 +7,9 @@ one; the stored hash proves it, and a program whose prompts would differ is refu
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,16 +24,21 @@ SCHEMA_VERSION = 1
 SCHEMA_WITH_THRESHOLDS = 2
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Exactly the fields that are named, of exactly their types."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _FeatureSetReference(_Strict):
+File = TypeVar("File", bound=Strict)
+
+
+class _FeatureSetReference(Strict):
     id: str
     hash: str
 
 
-class _ProgramFile(_Strict):
+class _ProgramFile(Strict):
     schema_version: Annotated[Literal[1, 2], Field(alias="schema")]
     kind: Literal["extract"]
     name: str
@@ -73,7 +79,7 @@ def load_program(path: Path, feature_set: FeatureSet) -> Extractor:
     Raises:
         ProgramError: No such file, not a program, an unknown version, another feature set, or changed prompts.
     """
-    found = _read(path)
+    found = read_checked(path, _FILES, "a program file is what `balin evaluate` leaves as program.json")
     if found.feature_set.id != feature_set.id or found.feature_set.hash != feature_set.hash:
         raise ProgramError(
             f"{path}: made for feature set {found.feature_set.id} ({found.feature_set.hash[:12]}), and this is "
@@ -107,7 +113,12 @@ def load_program(path: Path, feature_set: FeatureSet) -> Extractor:
     return extractor
 
 
-def _read(path: Path) -> _ProgramFile:
+def read_checked(path: Path, files: Mapping[int, type[File]], made_by: str) -> File:
+    """A file's content as the type of its version; `made_by` says where such files come from.
+
+    Raises:
+        ProgramError: No such file, not JSON, an unknown version, or a wrong field; never with a text that it holds.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -115,14 +126,12 @@ def _read(path: Path) -> _ProgramFile:
     except (OSError, UnicodeDecodeError) as error:
         raise ProgramError(f"{path}: cannot be read ({type(error).__name__})") from None
     except ValueError:
-        raise ProgramError(
-            f"{path}: not JSON; a program file is what `balin evaluate` leaves as program.json"
-        ) from None
+        raise ProgramError(f"{path}: not JSON; {made_by}") from None
     version = content.get("schema") if isinstance(content, dict) else None
-    if type(version) is not int or version not in _FILES:
-        raise ProgramError(f"{path}: schema {version!r} is unknown; this Balin reads {', '.join(map(str, _FILES))}")
+    if type(version) is not int or version not in files:
+        raise ProgramError(f"{path}: schema {version!r} is unknown; this Balin reads {', '.join(map(str, files))}")
     try:
-        return _FILES[version].model_validate(content)
+        return files[version].model_validate(content)
     except ValidationError as error:
         # Only place and kind: pydantic's message would quote the value, which may be a demo's text.
         first = error.errors(include_input=False)[0]
@@ -139,8 +148,15 @@ def _demo(path: Path, index: int, demo: dict[str, Any], feature_set: FeatureSet)
         raise ProgramError(
             f"{path}: demos[{index}]: must hold {INPUT!r} and true or false for every feature, nothing else"
         )
-    if any("\ud800" <= c <= "\udfff" for c in demo[INPUT]):
-        raise ProgramError(
-            f"{path}: demos[{index}]: its text holds half a character, which no model can be asked about"
-        )
+    check_text(path, f"demos[{index}]", demo[INPUT])
     return demo[INPUT], {i: demo[i] for i in feature_set.ids}
+
+
+def check_text(path: Path, place: str, text: str) -> None:
+    """Refuse a text that no model can be asked about.
+
+    Raises:
+        ProgramError: It holds half a character.
+    """
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise ProgramError(f"{path}: {place}: its text holds half a character, which no model can be asked about")
