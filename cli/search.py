@@ -124,9 +124,8 @@ def command(**options: Any) -> int:
     from ..optimizers.space import Space
     from ..signatures.features import load_feature_set
 
-    context = click.get_current_context()
     if options["study_file"] is not None:
-        _take_file(context, options)
+        _take_file(options)
     feature_set = load_feature_set(options["features"])
     dataset = read_data(options["data"], feature_set)
     space = Space(
@@ -156,7 +155,7 @@ def command(**options: Any) -> int:
         split=options["split"],
         split_seed=options["split_seed"],
         accept_model_change=options["accept_model_change"],
-        command=context.obj or ("balin",),
+        command=click.get_current_context().obj or ("balin",),
     )
     budget = Budget(*(options[f"max_{name}"] for name in ("trials", "calls", "tokens", "seconds")))
     if dataset.rejects:
@@ -174,10 +173,11 @@ def command(**options: Any) -> int:
     return 1 if found.outcome is not None and found.outcome.scores.too_many_errors else 0
 
 
-def _take_file(context: click.Context, options: dict[str, Any]) -> None:
+def _take_file(options: dict[str, Any]) -> None:
     """Put what the study file says in the place of defaults; what stands on the command line stays."""
     from ..optimizers.study_file import read_study_file
 
+    context = click.get_current_context()
     for name, value in read_study_file(options["study_file"]).items():
         if context.get_parameter_source(name) is ParameterSource.DEFAULT:
             options[name] = value

@@ -11,6 +11,7 @@ from ..data.transcripts import Transcript
 from ..eval.metrics import ERROR, AnswerRow, AnswerTable
 from ..eval.scores import ERROR_LIMIT
 from ..programs.pipeline import Extraction
+from ..programs.translation import Translation
 from .metric import MetricName, Objective
 from .strategies import Candidate
 
@@ -34,7 +35,7 @@ class Cost:
     seconds: float = 0.0
 
     @classmethod
-    def of(cls, extractions: Iterable[Extraction]) -> Cost:
+    def of(cls, extractions: Iterable[Extraction | Translation]) -> Cost:
         """The sum over the answers that did not fail."""
         done = [e for e in extractions if e.failure is None]
         return cls(
