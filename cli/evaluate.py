@@ -17,6 +17,7 @@ from .options import (
     out_option,
     read_data,
     split_options,
+    translator_program_option,
 )
 
 EPILOG = """\b
@@ -42,6 +43,7 @@ Examples:
     help="Read the source text, or an English translation of it.",
 )
 @click.option("--translator", metavar="M", help="The model that translates.  [default: the same as --model]")
+@translator_program_option
 @click.option(
     "--english",
     type=click.Choice(["model", "given"]),
@@ -103,6 +105,7 @@ def command(**options: Any) -> int:
         route=options["route"],
         english=options["english"],
         translator=options["translator"],
+        translator_program=options["translator_program"],
         format=options["answer_format"],
         language=options["language"],
         demos=options["demos"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from .console import note, print_json, progress, show
 from .options import (
@@ -17,12 +18,14 @@ from .options import (
     out_option,
     read_data,
     split_options,
+    translator_program_option,
 )
 
 EPILOG = """\b
 Examples:
   balin optimize --model qwen2.5-coder:1.5b --strategy coverage --candidates 2
   balin optimize --data calls.csv --split split.json --model qwen2.5:7b-instruct --route direct --route translated
+  balin optimize --data calls.csv --split split.json --stage translate --model aya-expanse:8b
   balin evaluate --data calls.csv --split split.json --part test --program runs/RUN/program.json
 """
 
@@ -39,9 +42,32 @@ STRATEGIES = (
     "mipro",
     "gepa",
 )
+# What the choice of a translator heeds; the other options are about extracting.
+_OF_TRANSLATORS = frozenset(
+    {"stage", "data", "features", "models", "translator", "demos", "candidates", "split", "split_seed", "limit", "seed"}
+    | {
+        "out",
+        "as_json",
+        "engine",
+        "host",
+        "allow_remote",
+        "num_ctx",
+        "timeout",
+        "threads",
+        "slots",
+        "accept_model_change",
+    }
+)
 
 
 @click.command("optimize", epilog=EPILOG)
+@click.option(
+    "--stage",
+    type=click.Choice(["translate", "extract"]),
+    default="extract",
+    show_default=True,
+    help="translate: first choose how one model translates, on the pool's references. extract: choose the demos.",
+)
 @data_option
 @features_option
 @click.option(
@@ -64,6 +90,7 @@ STRATEGIES = (
     help="Read the source text, or an English translation of it; may be given twice.",
 )
 @click.option("--translator", metavar="M", help="The model that translates.  [default: the same as --model]")
+@translator_program_option
 @click.option(
     "--english",
     type=click.Choice(["model", "given"]),
@@ -166,6 +193,7 @@ def command(**options: Any) -> int:
         routes=tuple(dict.fromkeys(options["routes"])),
         english=options["english"],
         translator=options["translator"],
+        translator_program=options["translator_program"],
         strategies=tuple(dict.fromkeys(options["strategies"])),
         format=options["answer_format"],
         language=options["language"],
@@ -188,6 +216,8 @@ def command(**options: Any) -> int:
     )
     if dataset.rejects:
         note(f"{len(dataset.rejects)} rows of {dataset.name} cannot be used; `balin data check` lists them")
+    if options["stage"] == "translate":
+        return _choose_translator(plan, options["as_json"])
     with progress() as advance:
         found = optimize(plan, say=note, advance=advance)
     for result in found.results:
@@ -197,5 +227,28 @@ def command(**options: Any) -> int:
         note(f"program: {result.arm.program}\nrun: {result.outcome.folder}\n")
     note(f"all that was tried: {found.folder / 'optimize.json'}")
     if options["as_json"]:
+        print_json(found.document)
+    return 1 if found.too_many_errors else 0
+
+
+def _choose_translator(plan: Any, as_json: bool) -> int:
+    """`--stage translate`."""
+    from ..errors import InputError
+    from ..optimizers.translation import choose_translator
+    from ..optimizers.translation_report import translators_table
+
+    context = click.get_current_context()
+    for option in context.command.params:
+        name = str(option.name)
+        given = context.get_parameter_source(name) not in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+        if given and name not in _OF_TRANSLATORS:
+            raise InputError(f"{option.opts[0]} is about extracting and goes with --stage extract")
+    with progress() as advance:
+        found = choose_translator(plan, say=note, advance=advance)
+    show(translators_table("Translators tried", found.trials), aside=as_json)
+    for sentence in found.document["says"]:
+        note(sentence)
+    note(f"translator: {found.program}\nall that was tried: {found.folder / 'optimize.json'}")
+    if as_json:
         print_json(found.document)
     return 1 if found.too_many_errors else 0

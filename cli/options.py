@@ -47,6 +47,12 @@ out_option = click.option(
     help="Where runs go, with the store of answers that they share.",
 )
 
+translator_program_option = click.option(
+    "--translator-program",
+    metavar="FILE",
+    help="How it is translated: a file that `balin optimize --stage translate` left.  [default: Balin's own words, no demos]",
+)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document as the last line.")
 
 split_options = _stack(

@@ -18,6 +18,7 @@ from .options import (
     out_option,
     read_data,
     split_options,
+    translator_program_option,
 )
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ STRATEGIES = ("random", "labeled", "bootstrap", "random-search", "coverage", "ne
     metavar="M",
     help="A model that translates.  [default: the same as --model]",
 )
+@translator_program_option
 @click.option(
     "--english", type=click.Choice(["model", "given"]), default="model", show_default=True,
     help="On the translated route: models' translations, or the file's English column (no evidence about translating).",
@@ -206,6 +208,7 @@ def _plan(options: dict[str, Any], texts: dict[str, str], called: tuple[str, ...
         routes=space.routes,
         english=space.english,
         engines=engine_settings(options),
+        translator_program=options["translator_program"],
         command=called,
         **{name: options[name] for name in same},
     )

@@ -10,11 +10,21 @@ from typing import Any
 import click
 
 from .console import note, print_json, progress, show
-from .options import CORPUS, engine_options, engine_settings, features_option, json_option, out_option, read_data
+from .options import (
+    CORPUS,
+    engine_options,
+    engine_settings,
+    features_option,
+    json_option,
+    out_option,
+    read_data,
+    translator_program_option,
+)
 
 EPILOG = """\b
 Examples:
   balin translate calls.csv --model aya-expanse:8b
+  balin translate calls.csv --model aya-expanse:8b --translator-program runs/NAME/translator.json
   balin translate corpus --model qwen2.5-coder:1.5b --limit 5 --json
 """
 
@@ -25,6 +35,7 @@ Examples:
 @click.option(
     "--model", default="qwen2.5-coder:1.5b", show_default=True, metavar="M", help="A catalogue name or an Ollama tag."
 )
+@translator_program_option
 @engine_options
 @click.option(
     "--part",
@@ -52,20 +63,21 @@ def command(file: str, **options: Any) -> int:
     from ..data.store import Store
     from ..eval.arm import opened, translate_all
     from ..eval.models import ModelRecord
-    from ..programs.translator import Translator
+    from ..programs.translator_file import translator_of
     from ..signatures.features import load_feature_set
 
     feature_set = load_feature_set(options["features"])
+    translator = translator_of(options["translator_program"], feature_set)
     dataset = read_data(file, feature_set)
     chosen = list(dataset.part(options["part"]))[: options["limit"]]
     out: Path = options["out"]
     private_folder(out)
     models = ModelRecord(out / "models.json", accept_change=options["accept_model_change"])
     with progress() as advance, opened(options["model"], engine_settings(options), models, note) as engine:
-        translator = Translator(feature_set)
         made = translate_all(engine, translator, Store(out / "store"), chosen, partial(advance, "translate"))
     stem, model = plain_name(Path(file).stem), plain_name(options["model"], 40)
-    target: Path = options["to"] or out / f"translations-{stem}-{model}.jsonl"
+    by = f"{model}-{translator.hash()[:8]}" if options["translator_program"] else model
+    target: Path = options["to"] or out / f"translations-{stem}-{by}.jsonl"
     rows = [
         {"id": t.id, "text_en": m.text, "warnings": list(m.warnings), "failure": m.failure}
         for t, m in zip(chosen, made, strict=True)
@@ -75,7 +87,8 @@ def command(file: str, **options: Any) -> int:
     show(_grid(summary), aside=options["as_json"])
     note(f"translations: {target} (holds transcript text; only you can read it)")
     if options["as_json"]:
-        print_json({"file": str(target), "model": options["model"], **summary})
+        program = {"name": translator.name, "hash": translator.hash()}
+        print_json({"file": str(target), "model": options["model"], "translator_program": program, **summary})
     return 1 if summary["failed"] > 0.02 * len(made) else 0
 
 

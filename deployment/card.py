@@ -50,6 +50,7 @@ def _facts(manifest: Manifest, step: ExtractStep) -> Grid:
     data, demos = manifest.data, manifest.demos
     invented = sum(d.source == "corpus" for d in demos)
     origin = f" ({invented} invented ones of Balin's corpus, {len(demos) - invented} of another file)" if demos else ""
+    both = " in its two steps" if demos and "translate" in manifest.models else ""
     reads = {"text": "the source text", "english": "an English text that comes with the data"}[manifest.reads]
     first = " and translates it into English" if manifest.route == "translated" and manifest.reads == "text" else ""
     count = f"{len(demos)} worked examples"
@@ -65,7 +66,7 @@ def _facts(manifest: Manifest, step: ExtractStep) -> Grid:
             if step.votes
             else ()
         ),
-        ("Prompt", f"in {step.language}, {count}{origin}"),
+        ("Prompt", f"in {step.language}, {count}{both}{origin}"),
         ("Thresholds on P(true)", ", ".join(f"{i} {t:g}" for i, t in step.thresholds.items()) or "none fitted"),
         ("Program", f"{manifest.program.name}, {manifest.program.hash}"),
         ("Feature set", f"{manifest.feature_set.id}, {manifest.feature_set_hash}"),

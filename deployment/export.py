@@ -16,6 +16,7 @@ from .. import __version__
 from ..engines.embedding import open_embedder
 from ..engines.protocol import Message
 from ..errors import ProgramError, RunError
+from ..eval.job import TRANSLATOR
 from ..eval.runs import read_run
 from ..eval.scores import Scores
 from ..programs.builtin import BUILT_IN
@@ -25,8 +26,10 @@ from ..programs.index_file import packed
 from ..programs.saving import load_program
 from ..programs.translation import token_limit
 from ..programs.translator import Translator
+from ..programs.translator_file import load_translator
 from ..signatures.features import FeatureSet
 from ..signatures.translate import INPUT as SOURCE
+from ..signatures.translate import instruction_wordings
 from ..signatures.wording import INPUT
 from . import runner
 from .bundle import MANIFEST
@@ -118,15 +121,23 @@ class _Export:
         if extractor.hash() != run["program"]["hash"]:
             raise ProgramError(f"{self.folder}: program.json is not the program that was scored; evaluate it again")
         columns(self.feature_set.ids)
+        translator = None if run["translator"] is None else self._translator()
         # All that may be shown, and not only what one text is shown.
         texts = [str(demo[INPUT]) for demo in extractor.predict.demos]
         texts += [demo.text for demo in extractor.index.demos] if extractor.index else []
-        demos = trace_demos(self.folder, run, self.feature_set, texts, allow=allow_demos)
+        demos = trace_demos(
+            self.folder,
+            run,
+            self.feature_set,
+            texts,
+            [] if translator is None else translator.pairs(),
+            allow=allow_demos,
+        )
         extraction = extract_step(extractor)
         steps: list[Step] = [extraction]
         models: dict[StepKind, ModelEntry] = {"extract": _model(run["model"])}
-        if run["translator"] is not None:
-            steps.insert(0, self._translate_step())
+        if translator is not None:
+            steps.insert(0, translate_step(translator))
             models["translate"] = _model({k: v for k, v in run["translator"].items() if k != "program"})
         known = _seen(extractor, VECTOR_TEXT)
         vector = Vector(
@@ -162,15 +173,17 @@ class _Export:
         version = SCHEMA_VERSION if extractor.index is None else SCHEMA_WITH_INDEX
         manifest = manifest.model_copy(update={"files": hashes, "schema_version": version})
         files[MANIFEST] = _json(manifest.model_dump(mode="json", by_alias=True))
-        return Exported(files, manifest, tuple(self._notes()))
+        return Exported(files, manifest, tuple(self._notes(translator)))
 
-    def _translate_step(self) -> TranslateStep:
-        translator = Translator(self.feature_set)
+    def _translator(self) -> Translator:
+        """The translator of the run; runs of before translators were saved had the default one."""
+        path = self.folder / TRANSLATOR
+        translator = load_translator(path, self.feature_set) if path.exists() else Translator(self.feature_set)
         if translator.hash() != self.run["translator"]["program"]["hash"]:
             raise ProgramError(
                 f"{self.folder}: its translations were made with another prompt than this Balin's; evaluate again"
             )
-        return translate_step(translator)
+        return translator
 
     def _data(self) -> DataEntry:
         data = self.run["data"]
@@ -181,13 +194,17 @@ class _Export:
             **{k: data[k] for k in ("sha256", "part", "split_sha256", "test_scored")},
         )
 
-    def _notes(self) -> list[str]:
+    def _notes(self, translator: Translator | None) -> list[str]:
         found = []
         own = {
             b.build(self.feature_set, self.extractor.adapter.language).predict.signature.instructions
             for b in BUILT_IN.values()
         }
-        if self.extractor.predict.signature.instructions not in own:
+        asked = [self.extractor.predict.signature.instructions]
+        if translator is not None:
+            own |= set(instruction_wordings(self.feature_set, translator.target).values())
+            asked.append(translator.predict.signature.instructions)
+        if not own.issuperset(asked):
             found.append(
                 "the instructions are not Balin's own; if an optimizer wrote them, they may quote the data it saw: read them in "
                 "steps.json before the bundle leaves"

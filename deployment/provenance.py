@@ -20,7 +20,13 @@ from .manifest import DemoEntry
 
 
 def trace_demos(
-    folder: Path, run: Mapping[str, Any], feature_set: FeatureSet, texts: Sequence[str], *, allow: bool
+    folder: Path,
+    run: Mapping[str, Any],
+    feature_set: FeatureSet,
+    texts: Sequence[str],
+    translated: Sequence[tuple[str, str]] = (),
+    *,
+    allow: bool,
 ) -> tuple[DemoEntry, ...]:
     """Where each demo comes from.
 
@@ -28,19 +34,27 @@ def trace_demos(
         folder: The run's folder.
         run: What its `run.json` holds.
         feature_set: The questions.
-        texts: The demos' texts, in order.
+        texts: The texts of the extractor's demos, in order.
+        translated: Source and translation of the translator's demos, in order.
         allow: Let demos pass that are not of the shipped corpus.
 
     Raises:
         InputError: There are such demos, and they are not allowed; each is named.
     """
-    if not texts:
+    if not texts and not translated:
         return ()
     invented = _corpus_texts(folder, run, feature_set)
     ids = _ids(folder, run, len(texts))
     found = [
         DemoEntry(id=invented[text], source="corpus") if text in invented else DemoEntry(id=ids[i], source="allowed")
         for i, text in enumerate(texts)
+    ]
+    # Both sides of a worked translation are texts that would leave.
+    found += [
+        DemoEntry(id=invented[source], source="corpus")
+        if source in invented and translation in invented
+        else DemoEntry(id=f"translator demo {n}", source="allowed")
+        for n, (source, translation) in enumerate(translated, start=1)
     ]
     others = [d.id for d in found if d.source == "allowed"]
     if others and not allow:

@@ -6,13 +6,12 @@ the moment it exists, so the same settings run again ask only for what is not th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from ..data.persian import fingerprint
 from ..data.store import Store
 from ..data.transcripts import Transcript
 from ..engines.embedding import open_embedder
@@ -22,12 +21,13 @@ from ..engines.protocol import Engine, ModelIdentity
 from ..engines.slots import each
 from ..errors import InputError
 from ..programs.builtin import BUILT_IN
-from ..programs.demos import choose_demos
+from ..programs.demos import choose_demos, refuse_scored_demos, source_and_english
 from ..programs.extractor import Extractor
 from ..programs.pipeline import English, Extraction, Pipeline, Route, stored_translation
 from ..programs.saving import load_program
 from ..programs.translation import Translation
 from ..programs.translator import Translator
+from ..programs.translator_file import translator_of
 from ..signatures.features import FeatureSet
 from ..signatures.wording import INPUT
 from .metrics import AnswerRow, AnswerTable
@@ -46,6 +46,7 @@ class ArmSettings:
         route: `direct` or `translated`.
         english: Where the translated route's text comes from: `model` or `given`.
         translator: The translator's model; by default the extractor's.
+        translator_program: The path of a translator's file; by default the translator is Balin's own.
         format: The answer format, in place of the program's own.
         language: The language of the prompt, for built-in programs; "en" unless told otherwise.
         demos: How many worked examples, in place of the built-in program's own number.
@@ -57,6 +58,7 @@ class ArmSettings:
     route: Route = "direct"
     english: English = "model"
     translator: str | None = None
+    translator_program: str | None = None
     format: str | None = None
     language: str | None = None
     demos: int | None = None
@@ -69,11 +71,14 @@ class ArmSettings:
             InputError: Two of them contradict each other.
         """
         translated, built_in = self.route == "translated", self.program in BUILT_IN
-        if not translated and (self.translator or self.english == "given"):
-            option = "--translator" if self.translator else "--english given"
+        translating = "--translator" if self.translator else "--translator-program" if self.translator_program else None
+        if not translated and (translating or self.english == "given"):
+            option = translating or "--english given"
             raise InputError(f"{option} goes with --route translated; the direct route reads the source text")
-        if self.translator and self.english == "given":
-            raise InputError("--translator and --english given contradict each other: given English is not translated")
+        if translating and self.english == "given":
+            raise InputError(
+                f"{translating} and --english given contradict each other: given English is not translated"
+            )
         if self.program == "zero-shot" and self.demos:
             raise InputError("zero-shot takes no demos; use --program few-shot, or --program study")
         if not built_in and (self.demos is not None or self.language is not None):
@@ -155,7 +160,7 @@ class Arm:
             InputError: Demos are wanted that cannot be had, or a program file would be scored on its own demos.
             EngineUnavailable: The work so far is in the store.
         """
-        extractor = self._program()
+        extractor, program = self._program(), self._translator(scored)
         if (
             self.settings.route == "translated"
             and self.settings.english == "given"
@@ -168,7 +173,7 @@ class Arm:
         demos, kept = self._demos(extractor, scored)
         if not kept:
             raise InputError("nothing is left to score: every transcript shares id, group or text with a demo")
-        translator, translations = self._translate([*demos, *kept])
+        translator, translations = self._translate(program, [*demos, *kept])
         drawn = len(demos)
         if demos:
             texts = {d.id: self._read_text(d, translations.get(d.id)) for d in demos}
@@ -176,7 +181,7 @@ class Arm:
             extractor.set_demos([(texts[d.id] or "", d.labels) for d in demos])
         else:
             self._refuse_leaks(
-                extractor, {t.id: made.text for t in kept if (made := translations.get(t.id)) and made.text}
+                extractor, [(t.id, made.text) for t in kept if (made := translations.get(t.id)) and made.text]
             )
         if extractor.index is not None:
             embedder = extractor.index.embedder
@@ -205,14 +210,22 @@ class Arm:
             engine_note="; ".join(dict.fromkeys(self._notes)),
         )
 
+    def _translator(self, scored: Sequence[Transcript]) -> Translator | None:
+        """The translating program; None where nothing is translated."""
+        if self.settings.translator_model is None:
+            return None
+        path = self.settings.translator_program
+        translator = translator_of(path, self.feature_set)
+        refuse_scored_demos(path or "the translator", translator.texts(), source_and_english(scored))
+        return translator
+
     def _translate(
-        self, transcripts: Sequence[Transcript]
+        self, translator: Translator | None, transcripts: Sequence[Transcript]
     ) -> tuple[tuple[Translator, ModelIdentity] | None, dict[str, Translation]]:
         """The translating program with its model, and a translation for each id; (None, {}) where nothing is translated."""
         model = self.settings.translator_model
-        if model is None:
+        if model is None or translator is None:
             return None, {}
-        translator = Translator(self.feature_set)
         with opened(model, self.engines, self.models, self._note) as engine:
             made = translate_all(engine, translator, self.store, transcripts, partial(self.advance, "translate"))
             return (translator, engine.identity), {t.id: m for t, m in zip(transcripts, made, strict=True)}
@@ -234,19 +247,12 @@ class Arm:
             given = settings.route == "translated" and settings.english == "given"
             candidates = [c for c in self.candidates if c.english or not given]
             return choose_demos(candidates, scored, self.feature_set, count, settings.seed)
-        self._refuse_leaks(extractor, {t.id: t.text for t in scored})
-        self._refuse_leaks(extractor, {t.id: t.english for t in scored if t.english})
+        self._refuse_leaks(extractor, source_and_english(scored))
         return [], list(scored)
 
-    def _refuse_leaks(self, extractor: Extractor, texts: Mapping[str, str]) -> None:
+    def _refuse_leaks(self, extractor: Extractor, texts: Iterable[tuple[str, str]]) -> None:
         """Refuse a program file whose demos hold a text that is to be scored."""
-        own = {fingerprint(str(d[INPUT])) for d in extractor.predict.demos}
-        shared = [i for i, text in texts.items() if own and fingerprint(text) in own]
-        if shared:
-            raise InputError(
-                f"{self.settings.program}: its demos hold the text of {len(shared)} transcripts to be scored "
-                f"({', '.join(shared[:5])}{', …' if len(shared) > 5 else ''}); score a part they are not in (--part)"
-            )
+        refuse_scored_demos(self.settings.program, (str(d[INPUT]) for d in extractor.predict.demos), texts)
 
     def _read_text(self, demo: Transcript, translation: Translation | None) -> str | None:
         """The demo's text as the route reads texts: a demo in another language than the transcript teaches the wrong thing.

@@ -23,6 +23,7 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "English text": ("english",),
     "Translator": ("translator", "name"),
     "Translator digest": ("translator", "digest"),
+    "Translator program hash": ("translator", "program", "hash"),
     "Program": ("program", "name"),
     "Program hash": ("program", "hash"),
     "Prompt language": ("program", "language"),
@@ -38,7 +39,9 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "Balin": ("versions", "balin"),
 }
 # Settings that differ between the routes of one model by themselves: demos in another language change the program's hash.
-_OF_THE_ROUTE = frozenset({"Route", "English text", "Translator", "Translator digest", "Program hash"})
+_OF_THE_ROUTE = frozenset(
+    {"Route", "English text", "Translator", "Translator digest", "Translator program hash", "Program hash"}
+)
 
 
 def check_data(tables: Sequence[AnswerTable], names: Sequence[str]) -> None:

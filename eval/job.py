@@ -24,6 +24,7 @@ from ..engines.opening import EngineSettings
 from ..errors import InputError
 from ..programs.builtin import BUILT_IN
 from ..programs.saving import save_program
+from ..programs.translator_file import save_translator
 from ..signatures.features import SHIPPED, FeatureSet
 from .arm import Advance, Arm, ArmResult, ArmSettings
 from .evaluation import evaluate_answers
@@ -32,6 +33,8 @@ from .runs import git_state, versions, write_json, write_predictions, write_run,
 from .scores import Scores
 from .tables import report_markdown
 
+# The translating program in a run folder, where there is one.
+TRANSLATOR = "translator.json"
 _NAME = re.compile(r"[^\W_][\w.-]{0,59}")
 
 
@@ -100,6 +103,7 @@ class Outcome:
             "route": run["route"],
             "english": run["english"],
             "translator": run["translator"] and run["translator"]["name"],
+            "translator_program": run["translator"] and run["translator"]["program"]["name"],
             "program": run["program"]["name"],
             "format": run["format"],
             "demos": run["demos"]["n"],
@@ -159,17 +163,17 @@ def run_evaluation(
     }
     report = report_markdown(run, scores, run["labels"])
     folder = job.out / run["name"]
-    write_run(
-        folder,
-        run,
-        {
-            "predictions.parquet": lambda p: write_predictions(p, result, job.feature_set.ids),
-            "transcripts.parquet": lambda p: write_transcripts(p, result),
-            "metrics.json": lambda p: write_json(p, scores.to_dict()),
-            "program.json": lambda p: save_program(result.extractor, p),
-            "report.md": lambda p: _write_text(p, report),
-        },
-    )
+    files: dict[str, Callable[[Path], None]] = {
+        "predictions.parquet": lambda p: write_predictions(p, result, job.feature_set.ids),
+        "transcripts.parquet": lambda p: write_transcripts(p, result),
+        "metrics.json": lambda p: write_json(p, scores.to_dict()),
+        "program.json": lambda p: save_program(result.extractor, p),
+        "report.md": lambda p: _write_text(p, report),
+    }
+    if result.translator is not None:
+        translator = result.translator[0]
+        files[TRANSLATOR] = lambda p: save_translator(translator, p)
+    write_run(folder, run, files)
     return Outcome(folder, run, scores, report)
 
 
@@ -233,10 +237,13 @@ def _describe(
         "thresholds": extractor.thresholds,
         "votes": extractor.votes and asdict(extractor.votes),
     }
-    translator = result.translator and {
-        **result.translator[1].to_dict(),
-        "program": {"hash": result.translator[0].hash(), "demos": len(result.translator[0].predict.demos)},
-    }
+    translator = None
+    if result.translator is not None:
+        asked, identity = result.translator
+        translator = {
+            **identity.to_dict(),
+            "program": {"name": asked.name, "hash": asked.hash(), "demos": len(asked.predict.demos)},
+        }
     return {
         "name": _name(job, part, result),
         "command": shlex.join(job.command),

@@ -228,6 +228,7 @@ def _setting_grid(run: Mapping[str, Any]) -> Grid:
         str(_at(run, "english")), UNDEFINED
     )
     looks = _at(run, "data", "test_scored")
+    translating = _at(run, "translator", "program")
     rows = [
         ("Started", _text(_at(run, "started"))),
         ("Finished", _text(_at(run, "finished"))),
@@ -235,6 +236,7 @@ def _setting_grid(run: Mapping[str, Any]) -> Grid:
         ("Route", _text(_at(run, "route"))),
         ("English text", english),
         ("Translator", _model(_at(run, "translator"))),
+        *([("Translator's program", _translator_program(translating))] if translating else []),
         ("Program", f"{_text(_at(run, 'program', 'name'))}, hash {_text(_at(run, 'program', 'hash'))}"),
         ("Answer format", _text(_at(run, "format"))),
         ("Demos", _demos(_at(run, "demos"))),
@@ -245,6 +247,11 @@ def _setting_grid(run: Mapping[str, Any]) -> Grid:
         ("Seeds", _text(_at(run, "seeds"))),
     ]
     return Grid("What was run", ("Setting", "Value"), tuple(rows), texts=2)
+
+
+def _translator_program(program: Any) -> str:
+    name = _at(program, "name")
+    return f"{_text(name)}, {_text(_at(program, 'demos'))} demos, hash {_text(_at(program, 'hash'))}"
 
 
 def _cost_grid(run: Mapping[str, Any]) -> Grid:

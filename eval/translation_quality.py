@@ -169,7 +169,7 @@ def translation_quality(selection: Selection, place: int, dataset: Dataset, stor
         return None
     ceiling = _ceiling(selection, arm)
     finding = _finder(arm, ceiling)
-    chrf, by_row = _chrf(
+    corpus, by_row = chrf(
         {i: (made[transcripts[i].id], str(transcripts[i].english)) for i in rows if transcripts[i].english}
     )
     groups = [*_checks(rows, transcripts, made), *_thirds(by_row)]
@@ -184,7 +184,7 @@ def translation_quality(selection: Selection, place: int, dataset: Dataset, stor
         read=len(rows),
         scored=len(transcripts),
         referenced=len(by_row),
-        chrf=chrf,
+        chrf=corpus,
         everything=finding("all translations", rows),
         findings=tuple(finding(name, of) for name, of in groups if of),
         gained=int((is_wrong(ceiling.table) & ~is_wrong(arm.table))[rows].sum()) if ceiling else None,
@@ -223,8 +223,8 @@ def _checks(
     ]
 
 
-def _chrf(pairs: Mapping[int, tuple[str, str]]) -> tuple[float | None, dict[int, float]]:
-    """The chrF over all pairs of translation and reference, and of each."""
+def chrf(pairs: Mapping[int, tuple[str, str]]) -> tuple[float | None, dict[int, float]]:
+    """The chrF over all pairs of translation and reference, and of each; 0 to 100."""
     if not pairs:
         return None, {}
     from sacrebleu.metrics.chrf import CHRF

@@ -22,6 +22,7 @@ from ..eval.grids import Grid, figure
 from ..eval.job import Outcome, run_evaluation
 from ..eval.models import ModelRecord
 from ..programs.builtin import BUILT_IN
+from ..programs.demos import refuse_scored_demos, source_and_english
 from ..programs.extractor import Extractor
 from ..programs.saving import save_program
 from ..programs.translation import Translation
@@ -98,7 +99,8 @@ def title(arm: ArmSettings) -> str:
     """Model and route in words."""
     if arm.route == "direct":
         return f"{arm.model}, direct"
-    source = "English given" if arm.english == "given" else f"by {arm.translator_model}"
+    frozen = f", {arm.translator_program}" if arm.translator_program else ""
+    source = "English given" if arm.english == "given" else f"by {arm.translator_model}{frozen}"
     return f"{arm.model}, translated ({source})"
 
 
@@ -190,7 +192,11 @@ class Ground:
         if model is None:
             return None, {}
         transcripts = self._pool_and_dev()
-        translator = Translator(self.plan.feature_set)
+        translator = self.plan.translating()
+        held = [t for t in self.dataset if t.part in ("dev", "test")]
+        refuse_scored_demos(
+            self.plan.translator_program or "the translator", translator.texts(), source_and_english(held)
+        )
         with opened(model, self.plan.engines, models, self.say) as engine:
             made = translate_all(engine, translator, store, transcripts, partial(self.advance, "translate"))
         return translator, {t.id: m for t, m in zip(transcripts, made, strict=True)}

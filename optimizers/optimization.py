@@ -89,7 +89,7 @@ def _folder(plan: Plan, dataset: Dataset) -> Path:
         models=list(plan.models),
         routes=list(plan.routes),
         english=plan.english,
-        translator=plan.translator,
+        translator=[plan.translator, plan.translating().hash()] if plan.translator_program else plan.translator,
         strategies=list(plan.strategies),
         program=[plan.format, plan.language],
         sizes=[plan.demos, plan.candidates, plan.limit],

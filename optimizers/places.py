@@ -173,6 +173,7 @@ class Places:
             route="direct" if chosen["route"] == "direct" else "translated",
             english="model" if chosen["route"] == "direct" else self.plan.english,
             translator=None if translator == OWN else str(translator),
+            translator_program=self.plan.translator_program if "translator" in chosen else None,
         )
 
     def at(self, chosen: Choices) -> Place:

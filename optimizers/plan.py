@@ -14,6 +14,8 @@ from ..errors import InputError, RunError
 from ..eval.arm import ArmSettings
 from ..eval.job import Job, split_data
 from ..programs.pipeline import English, Route
+from ..programs.translator import Translator
+from ..programs.translator_file import translator_of
 from ..signatures.features import FeatureSet
 from .metric import MetricName, Objective
 from .strategies import STRATEGIES
@@ -33,6 +35,7 @@ class Plan:
         routes: `direct` and `translated`.
         english: Where the translated route's text comes from.
         translator: The translator's model; by default each model translates for itself.
+        translator_program: The path of a translator's file; by default the translator is Balin's own.
         strategies: Names of strategies; the baselines are added.
         format: The answer format of all programs but the study's.
         language: The language of the prompts.
@@ -60,6 +63,7 @@ class Plan:
     routes: tuple[Route, ...] = ("direct",)
     english: English = "model"
     translator: str | None = None
+    translator_program: str | None = None
     strategies: tuple[str, ...] = DEFAULT_STRATEGIES
     format: str = "probe"
     language: str = "en"
@@ -89,6 +93,7 @@ class Plan:
             route=route,
             english=self.english if translated else "model",
             translator=self.translator if translated else None,
+            translator_program=self.translator_program if translated else None,
         )
 
     def goal(self) -> Objective:
@@ -98,6 +103,14 @@ class Plan:
             InputError: A floor is not above 0 and at most 1.
         """
         return Objective(self.objective, self.floors)
+
+    def translating(self) -> Translator:
+        """The translating program, new and without a language model.
+
+        Raises:
+            ProgramError: Its file cannot be used.
+        """
+        return translator_of(self.translator_program, self.feature_set)
 
     def job(self, arm: ArmSettings, notes: tuple[str, ...] = ()) -> Job:
         """The evaluation of an arm on all of dev."""
@@ -165,6 +178,24 @@ class Plan:
             raise InputError(
                 f"--floor {unknown_floors[0]}: no such feature; there are: {', '.join(self.feature_set.ids)}"
             )
+        self.check_translator_program()
         for model in self.models:
             for route in self.routes:
                 self.arm(model, route).check()
+
+    def check_translator_program(self) -> None:
+        """Refuse a translator's file where nothing is translated, or one that cannot be used.
+
+        Raises:
+            InputError: The message names the option.
+            ProgramError: The file is wrong.
+        """
+        if self.translator_program is None:
+            return
+        if "translated" not in self.routes:
+            raise InputError("--translator-program goes with --route translated; the direct route translates nothing")
+        if self.english == "given":
+            raise InputError(
+                "--translator-program and --english given contradict each other: given English is not translated"
+            )
+        self.translating()

@@ -56,6 +56,7 @@ class SearchPlan:
         self.space.check(self.base.feature_set)
         self.budget.check()
         self.goals.check()
+        self.base.check_translator_program()
 
     def name(self, dataset: Dataset) -> str:
         """Equal for equal settings, so that the same command goes on with the same study; budgets may be raised."""
@@ -66,6 +67,7 @@ class SearchPlan:
             limit=base.limit,
             prune=self.prunes,
             seed=base.seed,
+            **({"translator_program": base.translating().hash()} if base.translator_program else {}),
             num_ctx=base.engines.num_ctx,
             feature_set=base.feature_set.hash,
             data=dataset.sha256,

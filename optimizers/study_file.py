@@ -51,6 +51,7 @@ class StudyFile(BaseModel):
     model: Names | None = None
     route: Routes | None = None
     translator: Names | None = None
+    translator_program: str | None = None
     english: Literal["model", "given"] | None = None
     language: Names | None = None
     format: Names | None = None

@@ -11,6 +11,7 @@ from ..data.transcripts import Transcript
 from ..eval.metrics import ERROR, AnswerRow, AnswerTable
 from ..eval.scores import ERROR_LIMIT
 from ..programs.pipeline import Extraction
+from ..programs.translation import Translation
 from .metric import MetricName, Objective
 from .strategies import Candidate
 from .thresholds import ThresholdFit
@@ -37,7 +38,7 @@ class Cost:
     translation_seconds: float = 0.0
 
     @classmethod
-    def of(cls, extractions: Iterable[Extraction]) -> Cost:
+    def of(cls, extractions: Iterable[Extraction | Translation]) -> Cost:
         """The sum over the answers that did not fail."""
         done = [e for e in extractions if e.failure is None]
         return cls(
@@ -46,7 +47,9 @@ class Cost:
             prompt_tokens=sum(e.telemetry.prompt_tokens for e in done),
             generated_tokens=sum(e.telemetry.generated_tokens for e in done),
             seconds=round(sum(e.seconds for e in done), 3),
-            translation_seconds=round(sum(e.translation.seconds for e in done if e.translation is not None), 3),
+            translation_seconds=round(
+                sum(e.translation.seconds for e in done if isinstance(e, Extraction) and e.translation is not None), 3
+            ),
         )
 
     def to_dict(self) -> dict[str, Any]:

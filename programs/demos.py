@@ -60,6 +60,31 @@ def random_demos(candidates: Sequence[Transcript], feature_set: FeatureSet, coun
     return random.Random(seed).sample(sorted(labelled, key=lambda t: t.id), count)
 
 
+def refuse_scored_demos(program: str, shown: Iterable[str], scored: Iterable[tuple[str, str]]) -> None:
+    """Refuse a program file whose demos hold a text that is to be scored.
+
+    Args:
+        program: The file, for the message.
+        shown: The texts of its demos.
+        scored: Id and text of what is to be scored; an id may have several texts.
+
+    Raises:
+        InputError: They share one; the message names ids.
+    """
+    own = {fingerprint(text) for text in shown}
+    shared = list(dict.fromkeys(i for i, text in scored if own and fingerprint(text) in own))
+    if shared:
+        raise InputError(
+            f"{program}: its demos hold the text of {len(shared)} transcripts to be scored "
+            f"({', '.join(shared[:5])}{', …' if len(shared) > 5 else ''}); score a part they are not in (--part)"
+        )
+
+
+def source_and_english(transcripts: Iterable[Transcript]) -> list[tuple[str, str]]:
+    """Id and text of transcripts, and id and English text where they have one: for `refuse_scored_demos`."""
+    return [(t.id, text) for t in transcripts for text in (t.text, t.english) if text]
+
+
 def choose_demos(
     candidates: Sequence[Transcript], scored: Sequence[Transcript], feature_set: FeatureSet, count: int, seed: int
 ) -> tuple[list[Transcript], list[Transcript]]:

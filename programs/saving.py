@@ -7,9 +7,9 @@ one; the stored hash proves it, and a program whose prompts would differ is refu
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -28,16 +28,21 @@ SCHEMA_WITH_THRESHOLDS = 2
 SCHEMA_WITH_MORE = 3
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Exactly the fields that are named, of exactly their types."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _FeatureSetReference(_Strict):
+File = TypeVar("File", bound=Strict)
+
+
+class _FeatureSetReference(Strict):
     id: str
     hash: str
 
 
-class _ProgramFile(_Strict):
+class _ProgramFile(Strict):
     schema_version: Annotated[Literal[1, 2, 3], Field(alias="schema")]
     kind: Literal["extract"]
     name: str
@@ -55,7 +60,7 @@ class _ProgramWithThresholds(_ProgramFile):
     thresholds: Annotated[dict[str, float], Field(min_length=1)]
 
 
-class _Votes(_Strict):
+class _Votes(Strict):
     n: int
     temperature: float
 
@@ -99,7 +104,7 @@ def load_program(path: Path, feature_set: FeatureSet) -> Extractor:
     Raises:
         ProgramError: No such file, not a program, an unknown version, another feature set, or changed prompts.
     """
-    found = _read(path)
+    found = read_checked(path, _FILES, "a program file is what `balin evaluate` leaves as program.json")
     if found.feature_set.id != feature_set.id or found.feature_set.hash != feature_set.hash:
         raise ProgramError(
             f"{path}: made for feature set {found.feature_set.id} ({found.feature_set.hash[:12]}), and this is "
@@ -141,7 +146,12 @@ def load_program(path: Path, feature_set: FeatureSet) -> Extractor:
     return extractor
 
 
-def _read(path: Path) -> _ProgramFile:
+def read_checked(path: Path, files: Mapping[int, type[File]], made_by: str) -> File:
+    """A file's content as the type of its version; `made_by` says where such files come from.
+
+    Raises:
+        ProgramError: No such file, not JSON, an unknown version, or a wrong field; never with a text that it holds.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -149,17 +159,15 @@ def _read(path: Path) -> _ProgramFile:
     except (OSError, UnicodeDecodeError) as error:
         raise ProgramError(f"{path}: cannot be read ({type(error).__name__})") from None
     except ValueError:
-        raise ProgramError(
-            f"{path}: not JSON; a program file is what `balin evaluate` leaves as program.json"
-        ) from None
+        raise ProgramError(f"{path}: not JSON; {made_by}") from None
     version = content.get("schema") if isinstance(content, dict) else None
-    if type(version) is not int or version not in _FILES:
-        raise ProgramError(f"{path}: schema {version!r} is unknown; this Balin reads {', '.join(map(str, _FILES))}")
+    if type(version) is not int or version not in files:
+        raise ProgramError(f"{path}: schema {version!r} is unknown; this Balin reads {', '.join(map(str, files))}")
     try:
         if isinstance(content.get("index"), dict):
             # In Python's own types a strict tuple is no list; read as JSON it is.
             content["index"] = NeighboursEntry.model_validate_json(json.dumps(content["index"]))
-        return _FILES[version].model_validate(content)
+        return files[version].model_validate(content)
     except ValidationError as error:
         # Only place and kind: pydantic's message would quote the value, which may be a demo's text.
         first = error.errors(include_input=False)[0]
@@ -182,8 +190,15 @@ def _demo(path: Path, index: int, demo: dict[str, Any], feature_set: FeatureSet)
         raise ProgramError(
             f"{path}: demos[{index}]: must hold {INPUT!r} and true or false for every feature, nothing else"
         )
-    if any("\ud800" <= c <= "\udfff" for c in demo[INPUT]):
-        raise ProgramError(
-            f"{path}: demos[{index}]: its text holds half a character, which no model can be asked about"
-        )
+    check_text(path, f"demos[{index}]", demo[INPUT])
     return demo[INPUT], {i: demo[i] for i in feature_set.ids}
+
+
+def check_text(path: Path, place: str, text: str) -> None:
+    """Refuse a text that no model can be asked about.
+
+    Raises:
+        ProgramError: It holds half a character.
+    """
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise ProgramError(f"{path}: {place}: its text holds half a character, which no model can be asked about")

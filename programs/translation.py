@@ -21,6 +21,11 @@ _REFUSAL = re.compile(
     r"\bas an ai\b|\bsorry,? (?:but )?i can(?:not|['’]t)\b|\b(?:can(?:not|['’]t)|(?:am|['’]m) unable to|am not able to) (?:help|assist|translate|provide|fulfil|comply)",
     re.IGNORECASE,
 )
+# English, as translations and references are. "un-" and "-less" are left alone: most such words are no negation of a finding.
+_NEGATION = re.compile(
+    r"\b(?:no|not|never|none|nothing|nobody|nowhere|neither|nor|without|cannot|den(?:y|ies|ied)|absent)\b|n['’]t\b",
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(r"\d+")
 _WORD = re.compile(r"\w+")
 
@@ -81,7 +86,7 @@ def check_translation(source: str, translation: str) -> tuple[str, ...]:
         found.append("length")
     if _script(source) != "LATIN" and _share(translation, _script(source)) > FOREIGN_SHARE:
         found.append("untranslated")
-    if not _numbers(source) <= _numbers(translation):
+    if not numbers(source) <= numbers(translation):
         found.append("numbers")
     if _REFUSAL.search(translation[:200]):
         found.append("refusal")
@@ -105,7 +110,13 @@ def _share(text: str, script: str) -> float:
     return scripts.count(script) / len(scripts) if scripts else 0.0
 
 
-def _numbers(text: str) -> set[str]:
+def negations(text: str) -> int:
+    """How many words of an English text deny something."""
+    return len(_NEGATION.findall(text))
+
+
+def numbers(text: str) -> set[str]:
+    """The numbers of a text that are written in digits of any script, in ASCII and without leading zeros."""
     # As texts: int() refuses numbers of thousands of digits.
     return {n.lstrip("0") or "0" for n in _NUMBER.findall("".join(_ascii_digit(c) for c in text))}
 
