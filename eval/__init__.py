@@ -2,11 +2,12 @@
 
 metrics.py          AnswerTable (gold labels beside answers, as arrays), confusion counts under a missing policy, the metrics
 intervals.py        the seeded bootstrap by group, and Wilson's interval
+smoothing.py        the bootstrap's pseudo-counts
 scores.py           Scores: the result as plain values; what `metrics.json` holds
 evaluation.py       evaluate_answers: an AnswerTable in, Scores out
 grids.py            a table of texts, shown in the terminal (rich) or written as Markdown
 tables.py           scores as grids: by feature, summary, arms beside the study's published results; the report of a run
-agreement.py        how far two readings of the same labels agree
+agreement.py · agreement_tables.py    how far two readings of the same labels agree
 paired.py           two arms on the same transcripts: differences, the swap test, Holm, McNemar
 comparability.py · comparison.py · comparison_tables.py · latex.py    runs side by side
 error_profile.py · error_tables.py · run_data.py    where runs err: by phenomenon, length, register and route
@@ -15,6 +16,7 @@ translation_quality.py · translation_tables.py · copying.py    chrF, checks wi
 baselines.py · learning_curve.py · baseline_runs.py    programs without a language model, as runs
 shown.py            what a report shows of one run or several
 figures.py · drawing.py · curves.py · mark_rows.py · probability_figures.py · difference_figures.py    the figures
+search_record.py · search_figures.py    what a search left
 disagreements.py    on which transcripts the arms differ
 page.py             report.html, from page.html.j2, page.css and page.js
 arm.py              one program × one model × one route at work over a part

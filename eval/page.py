@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -150,11 +151,12 @@ def headline(selection: Selection, comparison: Comparison | None = None) -> str:
     best = ranked[0]
     if len(arms) == 1:
         f1 = best.scores.summaries()["macro_f1"]
-        return f"{best.name}: median MCC {_mcc(best)} and median macro-F1 {figure_with_interval(f1.median, f1.median_interval, 3)} {where}."
+        told = figure_with_interval(f1.median, f1.median_interval, 3)
+        return _typeset(f"{best.name}: median MCC {_mcc(best)} and median macro-F1 {told} {where}.")
     second = f"; next is {ranked[1].title} with {_mcc(ranked[1])}" if len(ranked) > 1 else ""
     if len(ranked) > 1 and comparison is not None:
         second += _against_baseline(comparison, best, ranked[1])
-    return f"Of {len(arms)} arms, {best.title} has the highest median MCC, {_mcc(best)} {where}{second}."
+    return _typeset(f"Of {len(arms)} arms, {best.title} has the highest median MCC, {_mcc(best)} {where}{second}.")
 
 
 def _translating(pair: Pair) -> str:
@@ -164,7 +166,7 @@ def _translating(pair: Pair) -> str:
     clear = mcc.interval is not None and not mcc.interval.low <= 0 <= mcc.interval.high
     verdict = "" if clear else " These data do not tell the two routes apart."
     beside = f" The two also differ in {', '.join(pair.beside)}." if pair.beside else ""
-    return (
+    return _typeset(
         f"Translating first ({pair.letters}) changes the mean MCC of {model} by {told} against reading the source text directly."
         + verdict
         + beside
@@ -176,7 +178,15 @@ def _against_baseline(comparison: Comparison, best: ShownArm, second: ShownArm) 
     other = second if best.letter == comparison.arms[0].letter else best
     pair = next(pair for pair in comparison.against_baseline if pair.second.letter == other.letter)
     found = pair.result.median["mcc"]
-    return f" (paired difference {pair.letters}: {figure_with_interval(found.difference, found.interval, 3)})"
+    told = figure_with_interval(found.difference, found.interval, 3)
+    unclear = found.interval is None or found.interval.low <= 0 <= found.interval.high
+    doubt = "; these data do not tell the two apart" if unclear else ""
+    return f" (paired difference {pair.letters}: {told}{doubt})"
+
+
+def _typeset(sentence: str) -> str:
+    """With minus signs before numbers; hyphens in names stay."""
+    return re.sub(r"(?<![\w.-])-(?=\d)", "−", sentence)
 
 
 def _mcc(arm: ShownArm) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -71,3 +72,36 @@ def test_options_without_effect_are_refused(balin, runs):
     found = balin("report", *runs, "--missing", "wrong")
     assert (found.code, found.out) == (2, "")
     assert "--missing wrong goes with one RUN" in found.err
+
+
+def test_a_search_is_told_of_in_page_and_pictures(balin, runs, tmp_path):
+    trials = [
+        {
+            "place": i,
+            "configuration": {"format": "lines" if i % 2 else "probe"},
+            "outcome": "scored",
+            "score": 0.1 * (i % 2),
+        }
+        for i in range(10)
+    ]
+    document = {"schema": 1, "study": "s", "objective": "mcc", "seed": 0, "ended": "done", "trials": trials}
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "search.json").write_text(json.dumps(document))
+    found = balin("report", runs[0], "--search", "search", "--html", "report.html", "--figures", "figures")
+    assert found.code == 0
+    assert "Which settings mattered" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert (tmp_path / "figures" / "history.png").stat().st_size
+    assert balin("report", runs[0], "--search", "search").code == 2
+    assert "holds no search.json" in balin("report", runs[0], "--search", ".", "--html", "report.html").err
+
+
+def test_a_second_persons_labels_are_set_beside_the_arms(balin, runs, tmp_path):
+    second = write_calls(tmp_path / "second.csv", some_calls(4))
+    found = balin("report", runs[0], "--second-labels", second, "--html", "report.html")
+    assert found.code == 0
+    assert "of 4 of the 6 transcripts" in found.out
+    assert "2nd labels" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    other = write_calls(tmp_path / "other.csv", some_calls(2, begin=50))
+    refused = balin("report", runs[0], "--second-labels", other)
+    assert refused.code == 2
+    assert "has none of the runs' transcripts" in refused.err

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -25,9 +26,10 @@ from invented_arms import (  # type: ignore[import-not-found]
 
 from balin.errors import InputError
 from balin.eval import page as page_module
+from balin.eval.comparison import compare_runs
 from balin.eval.disagreements import disagreements
 from balin.eval.metrics import AnswerTable
-from balin.eval.page import headline, published_for, render_page
+from balin.eval.page import headline, published_for, render_page, write_page
 from balin.eval.shown import arm_names, select
 
 VOID = {"meta", "input", "link", "br"}
@@ -226,7 +228,53 @@ def test_the_largest_page_is_small_enough():
     comparison = invented_comparison(5, 1221, resamples=20, permutations=5)
     assert len(render_page(comparison.selection, comparison).encode()) < 3_000_000
     many = invented_selection(1, 10_000, resamples=5)
-    assert len(render_page(many, drawings=[]).encode()) < 3_000_000
+    assert len(render_page(many).encode()) < 3_000_000
+
+
+def test_arms_that_share_but_some_features_and_one_class():
+    whole = invented_table(30)
+    gold = whole.gold.copy()
+    gold[:, 1] = 0
+    first = replace(whole, gold=gold)
+    cut = {name: getattr(first, name)[:, :4] for name in ("gold", "state", "p_true")}
+    fewer = AnswerTable(whole.ids, whole.groups, whole.features[:4], **cut)
+    comparison = compare_runs([(invented_run(0), first), (invented_run(1), fewer)], resamples=20, permutations=20)
+    page = render_page(comparison.selection, comparison)
+    Page(page)
+    assert "B was not asked for: " in page
+    assert "of one class" in page
+
+
+def test_a_page_of_run_folders_is_written_for_its_owner_alone(tmp_path, monkeypatch):
+    whole, failed = invented_table(20), invented_table(20, errors=20)
+    runs = {
+        "a": (invented_run(0), whole),
+        "b": (invented_run(1), failed),
+        "c": (invented_run(2), invented_table(20, seed=2)),
+    }
+    monkeypatch.setattr(page_module, "read_run", lambda folder: runs[folder.name][0])
+    monkeypatch.setattr(page_module, "read_predictions", lambda folder: runs[folder.name][1])
+    path = write_page([Path("a"), Path("b"), Path("c")], tmp_path / "new" / "report.html", remark="An illustration.")
+    assert path.is_absolute()
+    assert path.stat().st_mode & 0o77 == 0
+    page = path.read_text(encoding="utf-8")
+    assert "An illustration. Left out, every call having failed: invented-1." in page
+    assert "Of 2 arms" in page
+    with pytest.raises(InputError, match="no run has an answer"):
+        write_page([Path("b")], path)
+
+
+def test_the_headline_says_where_the_data_do_not_tell():
+    tables = [invented_table(60, seed=i, skill=1.2) for i in range(2)]
+    runs = [(invented_run(i), table) for i, table in enumerate(tables)]
+    same = compare_runs([runs[0], (invented_run(1), tables[0])], resamples=20, permutations=20)
+    assert "these data do not tell the two apart" in headline(same.selection, same)
+    apart = compare_runs(
+        [runs[0], (invented_run(1), invented_table(60, seed=1, skill=-1.0))], resamples=50, permutations=20
+    )
+    said = headline(apart.selection, apart)
+    assert "do not tell" not in said
+    assert "−" in said.split("paired difference B − A: ")[1]
 
 
 # What a reader would do with the keyboard: a press of a focused button is a click of it.
