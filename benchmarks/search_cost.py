@@ -230,8 +230,14 @@ def asked(chosen: Choices) -> str:
     return key({k: v for k, v in chosen.items() if k != "thresholds"})
 
 
-def searched(replayed: Replayed, seed: int) -> list[tuple[int, float]]:
-    """After each trial of the product's search the calls so far and the score of its best, until every configuration was tried."""
+def searched(replayed: Replayed, scores: dict[str, float], seed: int) -> list[tuple[int, float]]:
+    """After each trial of the product's search the calls so far and the score of its best, until every configuration was tried.
+
+    Args:
+        replayed: Answers.
+        scores: Of each configuration, the same for both searches.
+        seed: Of the search.
+    """
     n = len(replayed.gold.ids)
     task = Searching(replayed.space, Budget(trials=None), Goals("macro_f1"), seed)
     ends = (*(look for look in LOOKS if look < n), n)
@@ -242,11 +248,13 @@ def searched(replayed: Replayed, seed: int) -> list[tuple[int, float]]:
         search.begin()
         search.run()
         trials = tried(keeper.trials())
-        path, best = [], -1.0
+        path: list[tuple[int, float]] = []
+        best, held = -1.0, -1.0
         for i, trial in enumerate(trials):
-            if outcome(trial) == "scored":
-                best = max(best, result(trial)["score"])
-            path.append((spent(trials[: i + 1]).calls, best))
+            # The search holds what it scored best itself; with thresholds it has folds of its own seed.
+            if outcome(trial) == "scored" and result(trial)["score"] > best:
+                best, held = result(trial)["score"], scores[key(trial.user_attrs["asked"])]
+            path.append((spent(trials[: i + 1]).calls, held))
     return path
 
 
@@ -263,8 +271,8 @@ def drawn(replayed: Replayed, scores: dict[str, float], seed: int) -> list[tuple
 
 
 def at(path: list[tuple[int, float]], calls: float) -> float:
-    """The best score that was there within so many calls."""
-    return max((score for used, score in path if used <= calls), default=-1.0)
+    """The score of the best that was there within so many calls; 0 where there was none."""
+    return next((score for used, score in reversed(path) if used <= calls), 0.0)
 
 
 def _measured(replayed: Replayed, seeds: range) -> dict[str, Any]:
@@ -272,7 +280,7 @@ def _measured(replayed: Replayed, seeds: range) -> dict[str, Any]:
     scores = {key(c): replayed.score(c) for c in replayed.space.listed}
     top = max(scores.values())
     paths = {
-        "search": [searched(replayed, seed) for seed in seeds],
+        "search": [searched(replayed, scores, seed) for seed in seeds],
         "random": [drawn(replayed, scores, seed) for seed in seeds],
     }
     budgets = []

@@ -227,7 +227,15 @@ class Search:
         if value is None:
             raise Unscored("no feature has both a positive and a negative label among the transcripts")
         self._found(trial, SCORED, chosen, replace(scored, value=value, table=table))
+        self._queue_twin(chosen)
         return self.task.goals.values(value, scored.cost)
+
+    def _queue_twin(self, chosen: dict[str, Value]) -> None:
+        """Have the same with or without thresholds tried next, where that is a choice: its answers are there, so it costs no call."""
+        twin = {**chosen, "thresholds": not chosen.get("thresholds")}
+        known = {key(t.user_attrs["asked"]) for t in self.keeper.trials() if "asked" in t.user_attrs}
+        if key(twin) in self._all and key(twin) not in known:
+            self.keeper.enqueue(twin)
 
     def _hopeless(self, own: AnswerTable) -> bool:
         best = self.best()

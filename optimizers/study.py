@@ -34,6 +34,8 @@ from .space import Choices, key
 from .workers import Worker
 
 HEARTBEAT = 60  # seconds; a worker that was not heard of for twice that is dead
+# So many finished trials before draws learn from them; budgets are small, and the baselines are among them.
+STARTUP = 5
 SCORED, PRUNED, UNSCORED, REPEAT, DROPPED = "scored", "pruned", "unscored", "repeat", "dropped"
 
 
@@ -81,7 +83,9 @@ def tpe(seed: int) -> TPESampler:
     """TPE for a conditional space, which Optuna calls group and experimental."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return TPESampler(seed=seed, multivariate=True, group=True, warn_independent_sampling=False)
+        return TPESampler(
+            seed=seed, multivariate=True, group=True, n_startup_trials=STARTUP, warn_independent_sampling=False
+        )
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def test_killed_between_any_two_writes_of_tidying_the_order_is_the_same_in_the_e
             left[0] -= 1
             if left[0] < 0:
                 raise Killed
-            return original(*args, **kwargs)  # type: ignore[operator]
+            return original(*args, **kwargs)
 
         monkeypatch.setattr(storage, name, counted)
     try:

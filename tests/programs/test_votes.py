@@ -53,7 +53,7 @@ def test_the_majority_of_those_that_voted_decides_and_a_tie_is_false(
 
 def test_each_vote_is_a_request_with_a_seed_of_its_own_and_the_cost_is_that_of_all() -> None:
     engine, program = Sampling(), Extractor(SET, name="x", format="lines")
-    program.set_lm(language_model(engine))  # type: ignore[arg-type]
+    program.set_lm(language_model(engine))
     program.votes = Votes(3, 0.5)
     found = program(transcript="x")
     assert [(r.seed, r.temperature) for r in engine.asked] == [(1, 0.5), (2, 0.5), (3, 0.5)]
