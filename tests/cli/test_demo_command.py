@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+from balin.deployment.bundle import read_bundle
 from balin.errors import IncompleteAnswer
 from balin.eval.recorded import recorded_results
 from balin.eval.runs import read_run
@@ -24,8 +26,18 @@ def test_the_demo_shows_writes_and_says_what_is_next(balin, engine, tmp_path):
     assert len({r["run"] for r in runs}) == 4
     for run in runs:
         assert read_run(tmp_path / run["run"])["demos"]["n"] == 3
-    for words in ("An illustration on 3 transcripts", "Recorded on", "Published by the study", "What now", "[4/4]"):
+    for words in (
+        "An illustration on 3 transcripts",
+        "Recorded on",
+        "Published by the study",
+        "What now",
+        "[5/5]",
+        "Read this first",
+    ):
         assert words in found.err
+    page = Path(found.document["page"])
+    assert "An illustration on 3 transcripts" in page.read_text(encoding="utf-8")
+    assert page.is_relative_to(tmp_path.resolve())
     # Three transcripts and three demos are translated once, for both formats.
     assert engine.translations() == 6
     asked = engine.requests
@@ -33,6 +45,18 @@ def test_the_demo_shows_writes_and_says_what_is_next(balin, engine, tmp_path):
     assert (again.code, engine.requests) == (0, asked)
     assert "from the store" in again.out
     assert "An illustration on 3 transcripts" in again.out
+
+
+def test_the_demo_chooses_a_program_exports_it_and_runs_the_bundle(balin, engine, tmp_path):
+    found = balin("demo", "--limit", 3, "--model", "smollm2:135m", "--json").document
+    (result,) = found["optimized"]["results"]
+    assert [t["strategy"] for t in result["trials"]] == ["zero-shot", "study", "coverage"]
+    assert {t["n"] for t in result["trials"]} == {3}
+    assert result["english"] == "given"
+    bundle = read_bundle(tmp_path / found["bundle"])
+    assert (bundle.manifest.run, bundle.manifest.reads) == (Path(result["run"]).name, "english")
+    assert (found["extracted"]["n"], found["extracted"]["rejects"]) == (1, 0)
+    assert found["extracted"]["bundle"]["sha256"] == bundle.hash
 
 
 def test_a_call_that_fails_is_shown_and_fails_no_demo(balin, engine):
