@@ -241,8 +241,9 @@ class Keeper:
         """Fail the trials of dead workers, and queue again what was lost."""
         for trial in self.trials():
             if trial.state == TrialState.RUNNING and self._dead(trial):
-                # Another worker may have seen it first.
-                self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+                # Another worker may have seen it first, or see it at the same moment.
+                with suppress(optuna.exceptions.UpdateFinishedTrialError):
+                    self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         optuna.storages.fail_stale_trials(self.study)
         trials = self.trials()
         waiting = [t for t in trials if t.state == TrialState.WAITING and "asked" in t.user_attrs]
