@@ -78,7 +78,7 @@ $(VENV)/.place:
 	"$$found" -m venv $(VENV) && pwd -P > $@
 
 $(VENV)/.packages: requirements.lock $(VENV)/.place
-	@echo "Installing the locked packages (wheels only, about 270 MB, once)"
+	@echo "Installing the locked packages (wheels only, about 360 MB, once)"
 	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --requirement requirements.lock || { \
 	    echo "The locked packages could not be installed; pip says why above. Without an index, give pip a folder of the wheels:" >&2; \
 	    echo "PIP_NO_INDEX=1 PIP_FIND_LINKS=/path/to/wheels make $(MAKECMDGOALS)" >&2; exit 1; }
