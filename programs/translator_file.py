@@ -17,6 +17,7 @@ from ..errors import ProgramError
 from ..signatures.features import FeatureSet
 from ..signatures.translate import language_name
 from .saving import Strict, check_text, read_checked
+from .translation import ROOM
 from .translator import Translator
 
 SCHEMA_VERSION = 1
@@ -88,7 +89,7 @@ def load_translator(path: Path, feature_set: FeatureSet) -> Translator:
         for text in (demo.source, demo.translation):
             check_text(path, f"demos[{index}]", text)
     translator.set_demos([(demo.source, demo.translation) for demo in found.demos])
-    if translator.hash() != found.hash:
+    if translator.hash() != found.hash or found.room != ROOM:
         raise ProgramError(
             f"{path}: its prompts are not those it was saved with: the file or Balin's wording was changed"
         )

@@ -105,6 +105,7 @@ def test_all_options_reach_the_run(balin, engine, tmp_path):
         "route": "translated",
         "english": "model",
         "translator": "qwen2.5-coder:1.5b",
+        "translator_program": None,
         "format": "json",
         "language": "fa",
         "demos": 2,
