@@ -37,7 +37,7 @@ def _history(record: SearchRecord) -> Drawing | None:
         rises.append((t.place, best))
     last = max(t.place for t in record.tried)
     ax.plot(*zip(*rises, (last, best), strict=True), color=INK, lw=1.2, drawstyle="steps-post", zorder=1)
-    points = [("scored", t.place, t.score) for t in scored]
+    points = [("scored", t.place, t.score) for t in scored if t.score is not None]
     points += [("pruned", t.place, t.score) for t in record.tried if t.outcome == PRUNED and t.score is not None]
     points += [("final", t.place, t.final) for t in record.tried if t.final is not None]
     kinds = {"scored": colour(0), "pruned": SOFT, "final": colour(1)}

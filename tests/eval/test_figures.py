@@ -78,7 +78,7 @@ def test_all_figures_of_several_arms():
         assert all(len(row) == len(drawing.table.columns) for row in drawing.table.rows)
     mcc = comparison.arms[1].scores.features["pain"].values["mcc"]
     row = next(row for row in drawn["mcc"].table.rows if row[0] == comparison.selection.label("pain"))
-    assert row[2].startswith(f"{mcc:.2f} [")
+    assert row[3].startswith(f"{mcc:.2f} [")
     assert "Qwen2.5-7B-Instruct, en (published)" in [row[0] for row in drawn["medians"].table.rows]
 
 
