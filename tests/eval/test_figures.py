@@ -24,6 +24,7 @@ from invented_arms import (  # type: ignore[import-not-found]
     invented_table,
 )
 
+from balin.eval.comparison import compare_runs
 from balin.eval.curves import reliability, threshold_curve
 from balin.eval.drawing import VARIABLES, place_numbers
 from balin.eval.figures import draw_all
@@ -83,7 +84,9 @@ def test_all_figures_of_several_arms():
 
 
 def test_differences_are_hollow_where_the_data_do_not_tell():
-    comparison = invented_comparison(2, permutations=200)
+    tables = [invented_table(150, skill=1.6), invented_table(150, seed=1, skill=1.0)]
+    runs = [(invented_run(i), table) for i, table in enumerate(tables)]
+    comparison = compare_runs(runs, resamples=50, permutations=400)
     drawn = named(draw_all(comparison.selection, (), comparison))["differences"]
     (ax,) = drawn.figure.axes
     marks = [line for line in ax.lines if line.get_marker() == "s"]
