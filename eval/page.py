@@ -70,8 +70,7 @@ def render_page(
     )
     found = disagreements(selection, texts)
     page = environment.from_string(_resource("page.html.j2")).render(
-        title="Balin: "
-        + ("; ".join(arm.name for arm in selection.arms) if len(selection.arms) < 3 else f"{len(selection.arms)} arms"),
+        title=_title(selection),
         headline=headline(selection, comparison),
         remark=remark,
         translation=[] if comparison is None else [_translating(pair) for pair in comparison.translation],
@@ -83,10 +82,7 @@ def render_page(
         comparisons=[] if comparison is None else comparison_grids(comparison, wide=True)[1:-2],
         agreement=agreement_grid(selection, second_labels),
         answers=_answers(selection),
-        details=[
-            (arm, summary_table(arm.scores), feature_table(arm.scores, selection.labels, wide=True))
-            for arm in selection.arms
-        ],
+        details=_details(selection),
         drawings=[(drawing, Markup(drawing.inline())) for drawing in drawings],
         search=search,
         tried=tried_grid(search) if search else None,
@@ -100,6 +96,11 @@ def render_page(
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     return page + "\n"
+
+
+def _title(selection: Selection) -> str:
+    arms = selection.arms
+    return "Balin: " + ("; ".join(arm.name for arm in arms) if len(arms) < 3 else f"{len(arms)} arms")
 
 
 def write_page(folders: Sequence[Path], path: Path, *, remark: str | None = None) -> Path:
@@ -251,6 +252,14 @@ def _answers(selection: Selection) -> Grid:
         )
     columns = ("Arm", "True", "False", "Missing", "Error", "Seconds", "Prompt tokens", "Generated tokens")
     return Grid("Answers and cost for a transcript", columns, tuple(rows))
+
+
+def _details(selection: Selection) -> list[tuple[ShownArm, Grid, Grid]]:
+    """Each arm with its tables in full."""
+    return [
+        (arm, summary_table(arm.scores), feature_table(arm.scores, selection.labels, wide=True))
+        for arm in selection.arms
+    ]
 
 
 def _settings(selection: Selection) -> list[tuple[str, Grid]]:

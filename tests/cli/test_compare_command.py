@@ -103,7 +103,7 @@ def test_files_are_written(balin, runs, tmp_path):
     assert (tmp_path / "c.md").read_text(encoding="utf-8").startswith("# Comparison of arms\n")
     with (tmp_path / "c.csv").open(encoding="utf-8") as file:
         assert {row["metric"] for row in csv.DictReader(file)} >= {"mcc", "sensitivity", "specificity"}
-    assert (tmp_path / "c.tex").read_text(encoding="utf-8").count(r"\begin{table}") == 7
+    assert (tmp_path / "c.tex").read_text(encoding="utf-8").count(r"\begin{table}") == 8
     found = balin("compare", *runs, "--resamples", 0, "--csv", tmp_path / "nowhere" / "c.csv")
     assert found.code == 2
     assert "cannot be written" in found.err

@@ -24,6 +24,7 @@ from invented_arms import (  # type: ignore[import-not-found]
     invented_table,
 )
 
+from balin.eval.comparison import compare_runs
 from balin.eval.curves import reliability, threshold_curve
 from balin.eval.drawing import VARIABLES, place_numbers
 from balin.eval.figures import draw_all
@@ -78,12 +79,14 @@ def test_all_figures_of_several_arms():
         assert all(len(row) == len(drawing.table.columns) for row in drawing.table.rows)
     mcc = comparison.arms[1].scores.features["pain"].values["mcc"]
     row = next(row for row in drawn["mcc"].table.rows if row[0] == comparison.selection.label("pain"))
-    assert row[2].startswith(f"{mcc:.2f} [")
+    assert row[3].startswith(f"{mcc:.2f} [")
     assert "Qwen2.5-7B-Instruct, en (published)" in [row[0] for row in drawn["medians"].table.rows]
 
 
 def test_differences_are_hollow_where_the_data_do_not_tell():
-    comparison = invented_comparison(2, permutations=200)
+    tables = [invented_table(150, skill=1.6), invented_table(150, seed=1, skill=1.0)]
+    runs = [(invented_run(i), table) for i, table in enumerate(tables)]
+    comparison = compare_runs(runs, resamples=50, permutations=400)
     drawn = named(draw_all(comparison.selection, (), comparison))["differences"]
     (ax,) = drawn.figure.axes
     marks = [line for line in ax.lines if line.get_marker() == "s"]
