@@ -10,4 +10,5 @@ pipeline.py     Pipeline: the two routes, over the store
 builtin.py      the built-in programs: `study`, `zero-shot`, `few-shot`
 demos.py        which worked examples, and the guard against leaks
 saving.py       programs as JSON files
+translator_file.py    translators as JSON files
 """

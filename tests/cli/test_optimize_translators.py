@@ -94,9 +94,9 @@ def test_the_best_translator_is_left_as_a_file_with_all_that_was_tried(balin, ap
     n = document["data"]["scored"]
     assert n + document["data"]["demos"] == 16
     assert default["negations"] == {"found": 0, "of": n}
-    assert default["numbers"] == {"found": n, "of": n}
+    assert default["numbers"]["found"] == default["numbers"]["of"] == 2 * n  # that of its id is one, too
     assert facts["negations"] == {"found": n, "of": n}
-    assert facts["numbers"] == {"found": 0, "of": n}
+    assert facts["numbers"] == {"found": n, "of": 2 * n}
     best = document["best"]
     assert best["demos"]
     assert best["score"] == max(t["score"] for t in document["trials"]) > default["score"]
