@@ -52,6 +52,16 @@ class SearchPlan:
     prune: bool = True
     storage: str | None = None
 
+    def check(self) -> None:
+        """Refuse what is unknown or would have no effect.
+
+        Raises:
+            InputError: The message names the option.
+        """
+        self.space.check(self.base.feature_set)
+        self.budget.check()
+        self.base.check_translator_program()
+
 
 @dataclass(frozen=True)
 class Searched:
@@ -84,9 +94,7 @@ def search(
         EngineUnavailable: No model to ask; all that was finished is kept.
     """
     base = plan.base
-    plan.space.check(base.feature_set)
-    plan.budget.check()
-    base.check_translator_program()
+    plan.check()
     dataset = base.divided()
     name = _name(plan, dataset)
     folder = base.folder(name)
