@@ -89,15 +89,19 @@ def choose_translator(
     folder = _folder(plan, dataset, model)
     with _Ground.at(plan, model, parts, say, advance) as ground:
         ground.run()
-        identity = ground.engine.identity
-    best = ground.best()
+        return _left(ground, dataset, folder)
+
+
+def _left(ground: _Ground, dataset: Dataset, folder: Path) -> ChosenTranslator:
+    """Judge, and write the folder."""
+    plan, parts, trials, best = ground.plan, ground.parts, ground.trials, ground.best()
     if best is None:
-        raise CheckFailed(f"no translator could be scored: {ground.trials[0].score.detail}")
-    default = ground.trials[0]
+        raise CheckFailed(f"no translator could be scored: {trials[0].score.detail}")
+    default, program, identity = trials[0], folder / TRANSLATOR, ground.engine.identity
     against = None if best is default or default.score.value is None else paired_difference(best.score, default.score)
-    program = folder / TRANSLATOR
     save_translator(best.candidate.program(plan.feature_set), program)
-    says = sentences(best, against, ground.trials)
+    says = sentences(best, against, trials)
+    scored, demos = len(parts.scored), len(parts.demos)
     document = {
         "schema": SCHEMA_VERSION,
         "stage": "translate",
@@ -105,25 +109,20 @@ def choose_translator(
         "program": str(program),
         "model": identity.to_dict(),
         "objective": {"name": "chrf_less_losses", "lost": LOST, "copied": COPIED},
-        "data": {
-            "name": dataset.name,
-            "sha256": dataset.sha256,
-            "demos": len(parts.demos),
-            "scored": len(parts.scored),
-        },
+        "data": {"name": dataset.name, "sha256": dataset.sha256, "demos": demos, "scored": scored},
         "feature_set": {"id": plan.feature_set.id, "hash": plan.feature_set.hash},
         "seed": plan.seed,
-        "tried": len(ground.trials),
+        "tried": len(trials),
         "best": best.to_dict(plan.feature_set),
         "against": against and {"default": {**asdict(against), "proven": against.proven}},
         "says": says,
         "warnings": list(parts.warnings),
-        "trials": [t.to_dict(plan.feature_set) for t in ground.trials],
+        "trials": [t.to_dict(plan.feature_set) for t in trials],
     }
-    table = translators_table(f"Translators tried on {identity.name}", ground.trials)
+    table = translators_table(f"Translators tried on {identity.name}", trials)
     write_private(folder / "optimize.json", canonical(document) + b"\n")
     write_private(folder / "report.md", report(plan.command, [*says, *parts.warnings], table, program).encode("utf-8"))
-    return ChosenTranslator(folder, program, document, tuple(ground.trials), best)
+    return ChosenTranslator(folder, program, document, tuple(trials), best)
 
 
 @dataclass(frozen=True)

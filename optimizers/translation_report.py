@@ -87,9 +87,7 @@ def translators_table(title: str, trials: Sequence[TranslatorTrial]) -> Grid:
         rows.append(
             (
                 candidate.strategy,
-                candidate.wording,
-                str(len(candidate.demos)),
-                f"{candidate.repeat_penalty:g}",
+                candidate.name,
                 figure(score.value, 1),
                 figure(score.chrf, 1),
                 _share(score.numbers),
@@ -105,12 +103,12 @@ def translators_table(title: str, trials: Sequence[TranslatorTrial]) -> Grid:
     return Grid(
         title=title,
         columns=(
-            "Strategy", "Words", "Demos", "Repeat\npenalty", "Points", "chrF", "Numbers\nkept", "Negations\nkept",
-            "Copied", "Err.", "Calls", "s/tr.", "Tokens\nin", "Tokens\nout",
+            "Strategy", "Translator", "Points", "chrF", "Numbers\nkept", "Negations\nkept", "Copied", "Err.", "Calls", "s/tr.",
+            "Tokens\nin", "Tokens\nout",
         ),
         rows=tuple(rows),
         notes=(
-            f"On {trials[0].score.n if trials else 0} held-out transcripts of the pool. Points: chrF less what is lost or copied, 0 for a "
+            f"On {trials[0].score.n if trials else 0} held-out transcripts of the pool. A translator is named by its words, demos and repeat penalty. Points: chrF less what is lost or copied, 0 for a "
             "translation that was not finished.",
             "Seconds and tokens are means of a finished translation; the tokens in count those of the cache too.",
         ),

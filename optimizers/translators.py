@@ -34,6 +34,7 @@ class TranslatorCandidate:
         demos: The transcripts that are its worked translations, in order.
         repeat_penalty: As `Translator` has it.
         wanted: How many demos there should be; more than there are where the context has no room.
+        draw: Which draw of the demos, from 0.
     """
 
     strategy: str = DEFAULT_NAME
@@ -41,12 +42,14 @@ class TranslatorCandidate:
     demos: tuple[Transcript, ...] = ()
     repeat_penalty: float = REPEAT_PENALTY
     wanted: int = 0
+    draw: int = 0
 
     @property
     def name(self) -> str:
         """A short name, which the saved program bears."""
         parts = [self.wording]
         parts += [f"{len(self.demos)}-demos"] if self.demos else []
+        parts += [f"draw-{self.draw}"] if self.demos and self.draw else []
         parts += [f"penalty-{self.repeat_penalty:g}"] if self.repeat_penalty != REPEAT_PENALTY else []
         return "-".join(parts)
 
@@ -55,7 +58,8 @@ class TranslatorCandidate:
         """What it is, in a few words; no text of a transcript."""
         lacking = self.wanted - len(self.demos)
         short = f" ({lacking} left out, the context has no room)" if lacking > 0 else ""
-        return f"words {self.wording}, {len(self.demos)} demos{short}, repeat penalty {self.repeat_penalty:g}"
+        drawn = f", draw {self.draw}" if self.demos and self.draw else ""
+        return f"words {self.wording}, {len(self.demos)} demos{short}{drawn}, repeat penalty {self.repeat_penalty:g}"
 
     def program(self, feature_set: FeatureSet) -> Translator:
         """The translator, without a language model."""
@@ -105,7 +109,7 @@ def with_demos(setting: TranslatorSetting) -> Iterator[TranslatorCandidate]:
     for draw in range(setting.candidates):
         for size in setting.sizes:
             demos = choose_demos(setting.pool, size, setting.seed + draw, setting.room())
-            yield replace(best, strategy="demos", demos=demos, wanted=size)
+            yield replace(best, strategy="demos", demos=demos, wanted=size, draw=draw)
 
 
 def words_with_demos(setting: TranslatorSetting) -> Iterator[TranslatorCandidate]:

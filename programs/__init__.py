@@ -13,4 +13,5 @@ demos.py        which worked examples, and the guard against leaks
 retrieval.py    demos chosen for each text by embedding
 index_file.py   the index of such demos as JSON
 saving.py       programs as JSON files
+translator_file.py    translators as JSON files
 """

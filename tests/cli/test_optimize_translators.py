@@ -38,12 +38,8 @@ class Apprentice(WordEngine):  # type: ignore[misc]
         system, *turns, last = [m.content for m in request.messages]
         if self.cut in last and not turns:
             raise IncompleteAnswer("cut")
-        text = to_english(last)
-        if turns:
-            text = text.replace(DENIED, DOSE)
-        elif "Negations" in system:
-            text = text.replace(DENIED, "has no fever")
-        return self._said(text, last)
+        said = DOSE if turns else "has no fever" if "Negations" in system else DENIED
+        return self._said(to_english(last.replace(DENIED, said)), last)
 
 
 @pytest.fixture
@@ -94,9 +90,9 @@ def test_the_best_translator_is_left_as_a_file_with_all_that_was_tried(balin, ap
     n = document["data"]["scored"]
     assert n + document["data"]["demos"] == 16
     assert default["negations"] == {"found": 0, "of": n}
-    assert default["numbers"] == {"found": n, "of": n}
+    assert default["numbers"]["found"] == default["numbers"]["of"] == 2 * n  # that of its id is one, too
     assert facts["negations"] == {"found": n, "of": n}
-    assert facts["numbers"] == {"found": 0, "of": n}
+    assert facts["numbers"] == {"found": n, "of": 2 * n}
     best = document["best"]
     assert best["demos"]
     assert best["score"] == max(t["score"] for t in document["trials"]) > default["score"]
@@ -183,7 +179,7 @@ def test_failures_of_the_engine_lower_no_score(balin, apprentice, data):
 
 
 def test_where_nothing_beats_the_default_it_says_so_and_leaves_it(balin, monkeypatch, data):
-    engine = WordEngine(english=lambda text: to_english(text).replace(DENIED, DOSE))
+    engine = WordEngine(english=lambda text: to_english(text.replace(DENIED, DOSE)))
     take(monkeypatch, engine)
     found = balin(*STAGE, "--data", data, "--candidates", 1, "--json")
     assert found.code == 0, found.err

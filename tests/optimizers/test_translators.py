@@ -224,6 +224,7 @@ class TestStrategies:
         found = self.made("demos", TranslatorCandidate("wording", "facts"))
         assert [(c.wording, len(c.demos)) for c in found] == [("facts", 2), ("facts", 4)] * 2
         assert "4 demos" in found[1].description
+        assert len({c.name for c in found}) == 4
         assert "left out" in self.made("demos", TranslatorCandidate(), room=lambda: 60.0)[1].description
 
     def test_words_are_combined_with_demos_only_where_demos_are_best(self):
