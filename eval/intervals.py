@@ -24,7 +24,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm, t
 
 from ..errors import InputError
 from .metrics import AnswerTable, Floats, auc, tally
@@ -192,8 +191,11 @@ def _tail(groups: int) -> float:
     """The share left out at each end, so that 95 % are held although groups are few; 0.025 with many."""
     if groups < 2:
         return (1 - CONFIDENCE) / 2
-    student = t.ppf((1 - CONFIDENCE) / 2, groups - 1)
-    return float(norm.cdf(student * math.sqrt(groups / (groups - 1))))
+    # Loaded when used: SciPy takes longer to import than the tables to print.
+    from scipy.special import ndtr, stdtrit
+
+    student = float(stdtrit(groups - 1, (1 - CONFIDENCE) / 2))
+    return float(ndtr(student * math.sqrt(groups / (groups - 1))))
 
 
 def wilson_bounds(successes: int, trials: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
