@@ -20,7 +20,6 @@ from balin.cli import main
 from balin.engines import opening
 from balin.engines.protocol import ChatRequest, Completion, Engine, Message
 from balin.eval.runs import read_predictions, read_run
-from balin.programs.adapter import TranslateAdapter
 from balin.programs.translator import Translator
 
 sys.path.append(str(Path(__file__).parents[1] / "eval"))
@@ -111,8 +110,9 @@ def bench(small_engine, tmp_path_factory) -> Bench:
     chosen: list[tuple[str, str, str, set[str]]] = []
     translator = Translator(SET)
     for number, (text, english, present) in enumerate(SENTENCES):
-        messages = TranslateAdapter(64).messages(translator.predict.signature, [], {"source": text})
-        if small_engine.chat(ChatRequest(messages, 64, partial=True)).finish == "stop":
+        messages = translator.adapter.messages(translator.predict.signature, [], {"source": text})
+        request = ChatRequest(messages, 64, partial=True, repeat_penalty=translator.adapter.repeat_penalty)
+        if small_engine.chat(request).finish == "stop":
             chosen.append((f"k{number}", text, english, present))
         if len(chosen) == 3:
             break
