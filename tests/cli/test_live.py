@@ -20,7 +20,7 @@ from balin.cli import main
 from balin.engines import opening
 from balin.engines.protocol import ChatRequest, Completion, Engine, Message
 from balin.eval.runs import read_predictions, read_run
-from balin.programs.translator import Translator
+from balin.programs.translator import REPEAT_PENALTY, Translator
 
 sys.path.append(str(Path(__file__).parents[1] / "eval"))
 sys.path.append(str(Path(__file__).parents[1] / "engines"))
@@ -111,8 +111,7 @@ def bench(small_engine, tmp_path_factory) -> Bench:
     translator = Translator(SET)
     for number, (text, english, present) in enumerate(SENTENCES):
         messages = translator.adapter.messages(translator.predict.signature, [], {"source": text})
-        request = ChatRequest(messages, 64, partial=True, repeat_penalty=translator.adapter.repeat_penalty)
-        if small_engine.chat(request).finish == "stop":
+        if small_engine.chat(ChatRequest(messages, 64, partial=True, repeat_penalty=REPEAT_PENALTY)).finish == "stop":
             chosen.append((f"k{number}", text, english, present))
         if len(chosen) == 3:
             break

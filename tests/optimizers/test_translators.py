@@ -85,13 +85,11 @@ class TestTheScore:
 
     def test_an_unfinished_translation_is_an_empty_text(self):
         calls = [call(1), call(2)]
-        texts: list[Any] = ["The patient has pain.", ("incomplete_answer",)]
-        found = score(calls, texts)
+        right = "The patient has pain."
+        found = score(calls, [right, ("incomplete_answer",)])
         assert found.points.tolist() == [100.0, 0.0]
         assert (found.value, found.failures, found.detail) == (50.0, {"incomplete_answer": 1}, "why")
-        assert found.chrf == pytest.approx(
-            CHRF().corpus_score([texts[0], ""], [[c.english or "" for c in calls]]).score
-        )
+        assert found.chrf == pytest.approx(CHRF().corpus_score([right, ""], [[str(c.english) for c in calls]]).score)
         assert (found.cost.answers, found.cost.calls) == (1, 1)
 
     def test_a_failure_that_is_not_the_translators_lowers_no_score(self):
@@ -164,16 +162,16 @@ class TestDemos:
     def test_four_show_negation_number_and_every_length(self):
         chosen = choose_demos(varied(), 4, 0, 1e9)
         assert len(chosen) == len({t.group for t in chosen}) == 4
-        assert any(negations(t.english) for t in chosen)
-        assert any(numbers(t.english) for t in chosen)
+        assert any(negations(str(t.english)) > 0 for t in chosen)
+        assert any(numbers(str(t.english)) for t in chosen)
         lengths = sorted(len(t.text) for t in chosen)
         assert lengths[0] < 25 < lengths[-1]
 
     def test_two_show_a_negation_and_a_number_already(self):
         for seed in range(5):
             chosen = choose_demos(varied(), 2, seed, 1e9)
-            assert any(negations(t.english) for t in chosen)
-            assert any(numbers(t.english) for t in chosen)
+            assert any(negations(str(t.english)) > 0 for t in chosen)
+            assert any(numbers(str(t.english)) for t in chosen)
 
     def test_they_depend_on_the_seed_and_not_on_the_order_of_rows(self):
         pool = varied(24)
@@ -184,9 +182,9 @@ class TestDemos:
     def test_those_that_do_not_fit_are_left_out(self):
         pool = varied()
         whole = choose_demos(pool, 4, 0, 1e9)
-        room = sum(len(t.text) + len(t.english or "") for t in whole) - 1
+        room = sum(len(t.text + str(t.english)) for t in whole) - 1
         fewer = choose_demos(pool, 4, 0, room)
-        assert sum(len(t.text) + len(t.english or "") for t in fewer) <= room
+        assert sum(len(t.text + str(t.english)) for t in fewer) <= room
         assert choose_demos(pool, 4, 0, 0) == ()
         assert choose_demos([], 4, 0, 1e9) == ()
         assert len(choose_demos(pool[:3], 4, 0, 1e9)) == 3
