@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from ..data.transcripts import Dataset, Transcript, text_hash
 from ..engines.opening import EngineSettings, open_engine
 from ..engines.protocol import Engine, ModelIdentity, Telemetry
 from ..engines.slots import each
+from ..engines.slots import seconds as clock
 from ..errors import CallError, InputError, ModelChanged
 from ..eval.scores import ERROR_LIMIT
 from ..programs.translation import Translation, check_translation
@@ -78,6 +79,7 @@ class Read:
         failure: The kind of `CallError` that made every answer `error`, or None.
         detail: What it said; no text of the transcript.
         stored: Whether they came from the store.
+        seconds: Wall time without loading the model, a share of it where several run at once; the stored one where it was stored.
     """
 
     answers: dict[str, Answer]
@@ -85,6 +87,7 @@ class Read:
     failure: str | None = None
     detail: str | None = None
     stored: bool = False
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ def run_batch(batch: Batch) -> Done:
     if bundle.translation is not None:
         with _opened(batch, bundle.translation) as engine:
             models["translate"] = engine.identity
-            work = partial(_translated, bundle.translation, bundle.model(bundle.translation), engine, store)
+            work = partial(translated, bundle.translation, bundle.model(bundle.translation), engine, store)
             translations = each(engine, dataset.transcripts, work, partial(batch.advance, "translate"))
     made = {t.id: translation for t, translation in zip(dataset, translations, strict=False)}
     with _opened(batch, bundle.extraction) as engine:
@@ -176,7 +179,7 @@ def run_batch(batch: Batch) -> Done:
         read = each(
             engine,
             dataset.transcripts,
-            lambda t: _read(bundle, engine, store, t, made.get(t.id)),
+            lambda t: answered(bundle, engine, store, t, made.get(t.id)),
             partial(batch.advance, "extract"),
         )
     write_answers(batch.out, bundle.feature_set.ids, ((t.id, r.answers) for t, r in zip(dataset, read, strict=True)))
@@ -188,47 +191,67 @@ def _without_labels(feature_set: FeatureSet) -> FeatureSet:
     return replace(feature_set, features=(), columns={**feature_set.columns, "part": ()})
 
 
+def _opened(batch: Batch, step: TranslateStep | ExtractStep) -> AbstractContextManager[Engine]:
+    return opened(batch.bundle, step, batch.engines, accept_model_change=batch.accept_model_change, say=batch.say)
+
+
 @contextmanager
-def _opened(batch: Batch, step: TranslateStep | ExtractStep) -> Iterator[Engine]:
+def opened(
+    bundle: Bundle,
+    step: TranslateStep | ExtractStep,
+    engines: EngineSettings,
+    *,
+    accept_model_change: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator[Engine]:
     """The engine of a step, closed at the end.
+
+    Args:
+        bundle: The program with its models.
+        step: One of its steps.
+        engines: "auto" is the engine that the bundle was measured on, and no `num_ctx` is the bundle's.
+        accept_model_change: Take a model with another digest than the bundle's.
+        say: Told in a sentence what a user should know.
 
     Raises:
         ModelChanged: Its digest is not the bundle's.
         EngineUnavailable: No engine has the model.
     """
-    wanted = batch.bundle.model(step)
-    choice = wanted.engine if batch.engines.choice == "auto" else batch.engines.choice
-    settings = replace(batch.engines, choice=choice, num_ctx=batch.engines.num_ctx or wanted.num_ctx)
-    engine = open_engine(wanted.name, settings, say=batch.say)
+    wanted = bundle.model(step)
+    choice = wanted.engine if engines.choice == "auto" else engines.choice
+    settings = replace(engines, choice=choice, num_ctx=engines.num_ctx or wanted.num_ctx)
+    engine = open_engine(wanted.name, settings, say=say)
     try:
-        _check_model(engine.identity, wanted, batch)
+        changed = model_change(engine.identity, wanted)
+        if changed is not None and not accept_model_change:
+            raise ModelChanged(
+                f"{changed}: {wanted.digest[:19]}… there, {engine.identity.digest[:19]}… here. Its scores and thresholds say "
+                "nothing about this one; pull the model that was measured, or say --accept-model-change and evaluate again"
+            )
+        if changed is not None:
+            say(f"warning: {changed}; the bundle's scores do not hold for it")
         yield engine
     finally:
         engine.close()
 
 
-def _check_model(found: ModelIdentity, wanted: ModelEntry, batch: Batch) -> None:
+def model_change(found: ModelIdentity, wanted: ModelEntry) -> str | None:
+    """In words, that a model is not the one that a bundle was measured with; None where it is."""
     if found.digest == wanted.digest:
-        return
+        return None
     other = (
         f", which runs on {found.engine} and was measured on {wanted.engine}" if found.engine != wanted.engine else ""
     )
-    if not batch.accept_model_change:
-        raise ModelChanged(
-            f"{wanted.name} is not the model of the bundle{other}: {wanted.digest[:19]}… there, {found.digest[:19]}… here. "
-            "Its scores and thresholds say nothing about this one; pull the model that was measured, or say "
-            "--accept-model-change and evaluate again"
-        )
-    batch.say(f"warning: {wanted.name} is not the model of the bundle{other}; the bundle's scores do not hold for it")
+    return f"{wanted.name} is not the model of the bundle{other}"
 
 
 def _key(step: TranslateStep | ExtractStep, model: ModelEntry, engine: Engine, text: str) -> str:
-    """What was asked, of whom, how, about what."""
+    """What was asked, of whom, how, about what; named as `programs.pipeline.answer_key` names them, so that reports find them."""
     sampling = [model.temperature, model.seed] if model.temperature else []
-    return key_of(step=step.hash, model=engine.identity.to_dict(), sampling=sampling, text=text_hash(text))
+    return key_of(program=step.hash, model=engine.identity.to_dict(), sampling=sampling, text=text_hash(text))
 
 
-def _translated(
+def translated(
     step: TranslateStep, model: ModelEntry, engine: Engine, store: Store, transcript: Transcript
 ) -> Translation:
     """The translation of a transcript, stored or made now."""
@@ -236,18 +259,18 @@ def _translated(
     record = store.get("translations", key)
     if record is not None:
         return Translation.from_record(record, transcript.text)
-    started = time.perf_counter()
+    started = clock()
     try:
         text, telemetry = runner.translate(step, model, engine, transcript.text)
     except CallError as error:
         return Translation(None, Telemetry(), failure=error.kind, detail=str(error))
-    seconds = time.perf_counter() - started - telemetry.load_seconds
+    seconds = clock() - started - telemetry.load_seconds
     made = Translation(text, telemetry, seconds, warnings=check_translation(transcript.text, text))
     store.put("translations", key, {"id": transcript.id, **made.to_record()})
     return made
 
 
-def _read(
+def answered(
     bundle: Bundle, engine: Engine, store: Store, transcript: Transcript, translation: Translation | None
 ) -> Read:
     """The answers for a transcript, stored or asked for now."""
@@ -264,14 +287,22 @@ def _read(
     record = store.get("predictions", key)
     if record is not None:
         kept = {i: Answer(State(record["answers"][i][0]), record["answers"][i][1]) for i in feature_set.ids}
-        return Read(runner.decided(step, kept), Telemetry.from_dict(record["telemetry"]), stored=True)
+        cost = Telemetry.from_dict(record["telemetry"])
+        return Read(runner.decided(step, kept), cost, stored=True, seconds=record["seconds"])
+    started = clock()
     try:
         found = runner.extract(step, feature_set, bundle.model(step), engine, text)
     except CallError as error:
         return Read(dict.fromkeys(feature_set.ids, ERROR), failure=error.kind, detail=str(error))
-    answers = {i: [a.state.value, a.p_true] for i, a in found.answers.items()}
-    store.put("predictions", key, {"id": transcript.id, "answers": answers, "telemetry": found.telemetry.to_dict()})
-    return Read(runner.decided(step, found.answers), found.telemetry)
+    seconds = clock() - started - found.telemetry.load_seconds
+    record = {
+        "id": transcript.id,
+        "answers": {i: [a.state.value, a.p_true] for i, a in found.answers.items()},
+        "telemetry": found.telemetry.to_dict(),
+        "seconds": seconds,
+    }
+    store.put("predictions", key, record)
+    return Read(runner.decided(step, found.answers), found.telemetry, seconds=seconds)
 
 
 def first_failure(read: Sequence[Read]) -> str | None:

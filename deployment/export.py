@@ -14,9 +14,10 @@ from pydantic import ValidationError
 
 from .. import __version__
 from ..engines.protocol import Message
-from ..errors import ProgramError, RunError
+from ..errors import InputError, ProgramError, RunError
 from ..eval.runs import read_run
 from ..eval.scores import Scores
+from ..eval.tables import tried_of
 from ..programs.builtin import BUILT_IN
 from ..programs.extractor import Extractor
 from ..programs.formats import Prompt
@@ -30,7 +31,9 @@ from . import runner
 from .bundle import MANIFEST
 from .card import model_card
 from .manifest import (
+    ChoiceEntry,
     DataEntry,
+    DevEntry,
     ExtractStep,
     FeatureSetEntry,
     Manifest,
@@ -45,7 +48,7 @@ from .manifest import (
 )
 from .modelfile import ollama_files
 from .output import columns
-from .provenance import trace_demos, tried
+from .provenance import trace_demos
 
 _Step = TypeVar("_Step", ExtractStep, TranslateStep)
 
@@ -85,6 +88,7 @@ def export_run(
         InputError: Demos that are not allowed, or a program that no Modelfile can hold.
     """
     run = read_run(folder)
+    _check_exportable(folder, run)
     extractor = load_program(folder / "program.json", feature_set)
     metrics, scores = _scores(folder)
     try:
@@ -137,7 +141,10 @@ class _Export:
             feature_set_hash=self.feature_set.hash,
             data=self._data(),
             scores=self.scores.summary("false"),
-            tried=tried(self.folder, run),
+            warnings=tuple(run.get("warnings") or ()),
+            tried=tried_of(run),
+            chosen=tuple(ChoiceEntry(**c | {"demos": tuple(c["demos"])}) for c in run.get("chosen") or ()),
+            dev=_dev(run.get("dev")),
             demos=demos,
             files={},
         )
@@ -179,6 +186,7 @@ class _Export:
             found.append(
                 f"{self.scores.transcripts_with_error} of the {self.scores.n} transcripts that it was scored on have a failed call"
             )
+        found += [f"the run warns: {warning}" for warning in self.run.get("warnings") or ()]
         if self.run["data"]["part"] != "test":
             found.append(
                 f"the scores are those of the part {self.run['data']['part']!r}; score the test part once, with this run's "
@@ -260,6 +268,27 @@ def _checked(step: _Step, expected: Prompt) -> _Step:
     if runner.prompt(step, VECTOR_TEXT) != expected:
         raise ProgramError("the program asks about each text in another way; such a program has no bundle")
     return step
+
+
+def _check_exportable(folder: Path, run: Mapping[str, Any]) -> None:
+    """Refuse a run that holds no program.
+
+    Raises:
+        InputError: A bundle or a baseline answered.
+    """
+    bundle = run.get("bundle")
+    if bundle is not None:
+        raise InputError(
+            f"{folder}: the bundle {bundle['path']} answered in this run, and a bundle cannot be taken apart into a program. That file is "
+            f"the bundle, so hand it on as it is; for one that holds these scores, evaluate the program it was made of (the program.json "
+            f"of the run {bundle['run']}) on the same part, and export that run"
+        )
+    if run.get("trained_on") is not None:
+        raise InputError(f"{folder}: is the run of a baseline, which asks no model; only a program can be exported")
+
+
+def _dev(found: Mapping[str, Any] | None) -> DevEntry | None:
+    return None if found is None else DevEntry(**{**found, "warnings": tuple(found["warnings"])})
 
 
 def _scores(folder: Path) -> tuple[bytes, Scores]:

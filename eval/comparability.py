@@ -25,6 +25,7 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "Translator digest": ("translator", "digest"),
     "Program": ("program", "name"),
     "Program hash": ("program", "hash"),
+    "Bundle": ("bundle", "sha256"),
     "Prompt language": ("program", "language"),
     "Answer format": ("format",),
     "Demos": ("demos", "n"),

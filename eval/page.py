@@ -23,7 +23,16 @@ from .drawing import Drawing, colour
 from .figures import draw_all
 from .grids import UNDEFINED, Grid, figure_with_interval
 from .shown import Selection, ShownArm
-from .tables import StudyResult, compare_table, feature_table, study_results, summary_table, warnings_of
+from .tables import (
+    StudyResult,
+    compare_table,
+    dev_table,
+    feature_table,
+    study_results,
+    summary_table,
+    tried_of,
+    warnings_of,
+)
 
 STUDY_SET = "palliative13"
 _POLICIES = {"false": "counts as False, as in the study", "wrong": "counts as the wrong class"}
@@ -67,7 +76,11 @@ def render_page(
         comparisons=[] if comparison is None else comparison_grids(comparison, wide=True)[1:-1],
         answers=_answers(selection),
         details=[
-            (arm, summary_table(arm.scores), feature_table(arm.scores, selection.labels, wide=True))
+            (
+                arm,
+                [g for g in (summary_table(arm.scores), dev_table(arm.run, arm.scores)) if g is not None],
+                feature_table(arm.scores, selection.labels, wide=True),
+            )
             for arm in selection.arms
         ],
         drawings=[(drawing, Markup(drawing.inline())) for drawing in drawn],
@@ -197,7 +210,11 @@ def _answers(selection: Selection) -> Grid:
 
 def _settings(selection: Selection) -> list[tuple[str, Grid]]:
     """What the runs were, a row a setting: those in which the arms differ, and those that they share."""
-    flat = [dict(_flat({k: v for k, v in arm.run.items() if k not in ("labels", "command")})) for arm in selection.arms]
+    left_out = ("labels", "command", "chosen", "dev")
+    flat = [
+        dict(_flat({k: v for k, v in arm.run.items() if k not in left_out} | {"tried": tried_of(arm.run)}))
+        for arm in selection.arms
+    ]
     names = list(dict.fromkeys(name for run in flat for name in run))
     rows = [(name, *(run.get(name, UNDEFINED) for run in flat)) for name in names]
     alike = tuple(row[:2] for row in rows if len(set(row[1:])) == 1)

@@ -15,6 +15,7 @@ from ..data.transcripts import Dataset, Transcript
 from ..engines.opening import open_engine
 from ..errors import CheckFailed
 from ..eval.arm import Advance
+from ..eval.choice import record_choice
 from ..eval.job import Outcome, run_evaluation
 from ..programs.saving import save_program
 from .budget import Budget, Halt, Meter, estimate
@@ -26,6 +27,7 @@ from .search import Search, gold_of
 from .search_report import Ranked, search_table, sentences, trial_rows
 from .space import Choices, Space, key
 from .study import SCORED, Keeper, open_study, outcome, spent
+from .thresholds import fitted_here
 from .trial import Trial
 from .workers import Worker, alone
 
@@ -206,7 +208,8 @@ class _Finale:
         program = self._saved(best)
         arm = self.asking.places.arm(best.chosen, str(program))
         self.asking.places.close()
-        outcome_ = run_evaluation(base.job(arm), say=self.say, advance=self.advance)
+        notes = () if best.fit is None else (fitted_here(best.value),)
+        outcome_ = run_evaluation(base.job(arm, notes), say=self.say, advance=self.advance)
         says = sentences(
             best, [r for r in finalists if r.baseline], base.objective, len(trial_rows(self.keeper.trials()))
         )
@@ -217,6 +220,9 @@ class _Finale:
             "program": str(program),
             "run": str(outcome_.folder),
         }
+        record_choice(
+            outcome_.folder, outcome_.scores, best.choice(self.folder.name, document["tried"], base.objective)
+        )
         table = search_table(document)
         command = " ".join(base.command)
         report = "\n".join(

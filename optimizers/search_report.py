@@ -8,6 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from ..eval.choice import Choice
 from ..eval.grids import Grid, figure
 from ..eval.tables import METRIC_NAMES
 from .metric import MetricName
@@ -37,6 +38,18 @@ class Ranked:
     searched: float
     fit: ThresholdFit | None
     baseline: bool
+
+    def choice(self, by: str, tried: int, objective: MetricName) -> Choice:
+        """That it was chosen by the search of that name, among so many."""
+        return Choice(
+            by=by,
+            tried=tried,
+            objective=objective,
+            score=self.value,
+            n=self.trial.first.n,
+            out_of_fold=self.fit is not None,
+            demos=tuple(t.id for t in self.trial.candidate.demos),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary without any text of a transcript."""
