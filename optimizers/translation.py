@@ -105,12 +105,7 @@ def choose_translator(
         "program": str(program),
         "model": identity.to_dict(),
         "objective": {"name": "chrf_less_losses", "lost": LOST, "copied": COPIED},
-        "data": {
-            "name": dataset.name,
-            "sha256": dataset.sha256,
-            "demos": len(parts.demos),
-            "scored": len(parts.scored),
-        },
+        "data": {"name": dataset.name, "sha256": dataset.sha256, **parts.sizes},
         "feature_set": {"id": plan.feature_set.id, "hash": plan.feature_set.hash},
         "seed": plan.seed,
         "tried": len(ground.trials),
@@ -139,6 +134,11 @@ class PoolParts:
     demos: tuple[Transcript, ...]
     scored: tuple[Transcript, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many there are of each."""
+        return {"demos": len(self.demos), "scored": len(self.scored)}
 
 
 def divide_pool(dataset: Dataset, plan: Plan) -> PoolParts:

@@ -21,7 +21,7 @@ from balin.engines import opening
 from balin.engines.protocol import ChatRequest, Completion, Engine, Message
 from balin.eval.runs import read_predictions, read_run
 from balin.programs.adapter import TranslateAdapter
-from balin.programs.translator import Translator
+from balin.programs.translator import REPEAT_PENALTY, Translator
 
 sys.path.append(str(Path(__file__).parents[1] / "eval"))
 sys.path.append(str(Path(__file__).parents[1] / "engines"))
@@ -111,7 +111,7 @@ def bench(small_engine, tmp_path_factory) -> Bench:
     chosen: list[tuple[str, str, str, set[str]]] = []
     translator = Translator(SET)
     for number, (text, english, present) in enumerate(SENTENCES):
-        messages = TranslateAdapter(64).messages(translator.predict.signature, [], {"source": text})
+        messages = TranslateAdapter(64, REPEAT_PENALTY).messages(translator.predict.signature, [], {"source": text})
         if small_engine.chat(ChatRequest(messages, 64, partial=True)).finish == "stop":
             chosen.append((f"k{number}", text, english, present))
         if len(chosen) == 3:

@@ -30,7 +30,9 @@ def test_kappa_is_scikit_learns_and_the_last_row_is_the_mean():
 def test_a_second_persons_labels_stand_beside_the_arms():
     table = invented_table(30)
     selection = select([(invented_run(), table)], resamples=5)
-    same = {i: {f: bool(table.gold[r, j]) for j, f in enumerate(SET.ids)} for r, i in enumerate(table.ids[:20])}
+    same: dict[str, dict[str, bool | None]] = {
+        i: {f: bool(table.gold[r, j]) for j, f in enumerate(SET.ids)} for r, i in enumerate(table.ids[:20])
+    }
     same["unknown"] = dict.fromkeys(SET.ids, True)
     same["c00000"][SET.ids[-1]] = None
     found = agreement_grid(selection, same)

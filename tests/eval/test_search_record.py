@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parent))
@@ -80,9 +81,9 @@ def test_the_figures_hold_every_scored_configuration(record):
     history, mattered = draw_search(record)
     (ax,) = history.figure.axes
     marks = [line for line in ax.lines if line.get_linestyle() == "None"]
-    assert sorted(line.get_marker() for line in marks) == sorted("o" * 12 + "v" + "*" * 3)
+    assert sorted(str(line.get_marker()) for line in marks) == sorted("o" * 12 + "v" + "*" * 3)
     (best,) = [line for line in ax.lines if line.get_drawstyle() == "steps-post"]
-    assert list(best.get_ydata()) == sorted(best.get_ydata())
+    assert np.all(np.diff(np.asarray(best.get_ydata(), dtype=float)) >= 0)
     assert mattered.name == "importances"
     for drawing in (history, mattered):
         ElementTree.fromstring(drawing.inline())

@@ -85,11 +85,12 @@ class TestTheScore:
 
     def test_an_unfinished_translation_is_an_empty_text(self):
         calls = [call(1), call(2)]
-        texts = ["The patient has pain.", ("incomplete_answer",)]
+        whole = "The patient has pain."
+        texts = [whole, ("incomplete_answer",)]
         found = score(calls, texts)
         assert found.points.tolist() == [100.0, 0.0]
         assert (found.value, found.failures, found.detail) == (50.0, {"incomplete_answer": 1}, "why")
-        assert found.chrf == pytest.approx(CHRF().corpus_score([texts[0], ""], [[c.english for c in calls]]).score)
+        assert found.chrf == pytest.approx(CHRF().corpus_score([whole, ""], [[c.english or "" for c in calls]]).score)
         assert (found.cost.answers, found.cost.calls) == (1, 1)
 
     def test_a_failure_that_is_not_the_translators_lowers_no_score(self):
@@ -182,9 +183,9 @@ class TestDemos:
     def test_those_that_do_not_fit_are_left_out(self):
         pool = varied()
         whole = choose_demos(pool, 4, 0, 1e9)
-        room = sum(len(t.text) + len(t.english) for t in whole) - 1
+        room = sum(len(t.text) + len(t.english or "") for t in whole) - 1
         fewer = choose_demos(pool, 4, 0, room)
-        assert sum(len(t.text) + len(t.english) for t in fewer) <= room
+        assert sum(len(t.text) + len(t.english or "") for t in fewer) <= room
         assert choose_demos(pool, 4, 0, 0) == ()
         assert choose_demos([], 4, 0, 1e9) == ()
         assert len(choose_demos(pool[:3], 4, 0, 1e9)) == 3
