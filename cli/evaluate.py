@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from .console import note, print_json, progress, show
 from .options import (
@@ -20,11 +22,31 @@ from .options import (
     translator_program_option,
 )
 
+if TYPE_CHECKING:
+    from ..eval.arm import ArmSettings
+    from ..eval.job import Job, Outcome
+    from ..signatures.features import FeatureSet
+
+# Option of the command to setting of the arm.
+_OF_THE_ARM = {
+    "model": "model",
+    "program": "program",
+    "route": "route",
+    "english": "english",
+    "translator": "translator",
+    "translator_program": "translator_program",
+    "answer_format": "format",
+    "language": "language",
+    "demos": "demos",
+    "seed": "seed",
+}
+
 EPILOG = """\b
 Examples:
   balin evaluate --model qwen2.5-coder:1.5b --format probe --limit 12
   balin evaluate --data calls.csv --model qwen2.5:7b-instruct --route translated --translator aya-expanse:8b
   balin evaluate --data calls.csv --split split.json --part test --program runs/NAME/program.json
+  balin evaluate --data other-site.csv --program pain-team.balin
 """
 
 
@@ -52,7 +74,11 @@ Examples:
     help="On the translated route: a model's own translations, or the file's English column (no evidence about translating).",
 )
 @click.option(
-    "--program", default="study", show_default=True, metavar="P", help="study, zero-shot, few-shot, or a program file."
+    "--program",
+    default="study",
+    show_default=True,
+    metavar="P",
+    help="study, zero-shot, few-shot, a program file, or a bundle.",
 )
 @click.option(
     "--format",
@@ -89,29 +115,65 @@ def command(**options: Any) -> int:
     """Answer every feature for each transcript of a part, score the answers and write a run.
 
     Every answer is stored the moment it exists: interrupted and run again, the same command goes on from there, and nothing is
-    asked of a model twice.
+    asked of a model twice. A bundle is asked as it was measured: model, route, format and demos are its own.
     """
+    from ..eval.tables import dev_table, feature_table, summary_table, warnings_of
+
+    outcome = _evaluated(options)
+    aside = options["as_json"]
+    labels = outcome.run["labels"]
+    for grid in (
+        feature_table(outcome.scores, labels),
+        summary_table(outcome.scores),
+        dev_table(outcome.run, outcome.scores),
+    ):
+        if grid is not None:
+            show(grid, aside=aside)
+    for warning in warnings_of(outcome.run, outcome.scores, labels):
+        note(f"warning: {warning}")
+    note(f"run: {outcome.folder}")
+    if options["as_json"]:
+        print_json(outcome.document())
+    return 1 if outcome.scores.too_many_errors else 0
+
+
+def _evaluated(options: Mapping[str, Any]) -> Outcome:
+    """The run, by a program or by a bundle."""
+    from ..deployment.bundle import read_bundle
+    from ..deployment.scoring import check_feature_set, names_bundle, score_bundle, settings_of
     from ..eval.arm import ArmSettings
-    from ..eval.job import Job, run_evaluation
-    from ..eval.tables import feature_table, summary_table, warnings_of
+    from ..eval.job import run_evaluation
     from ..signatures.features import load_feature_set
 
-    feature_set = load_feature_set(options["features"])
+    if not names_bundle(options["program"]):
+        feature_set = load_feature_set(options["features"])
+        settings = ArmSettings(**{setting: options[name] for name, setting in _OF_THE_ARM.items()})
+        job = _job(options, feature_set, settings)
+        with progress() as advance:
+            return run_evaluation(job, say=note, advance=advance)
+    bundle = read_bundle(Path(options["program"]))
+    given = {name for name in options if _is_given(name)}
+    if "features" in given:
+        check_feature_set(bundle, load_feature_set(options["features"]))
+    arm = {s: options[n] for n, s in _OF_THE_ARM.items() if n in given and n != "program"}
+    job = _job(options, bundle.feature_set, settings_of(bundle, arm))
+    with progress() as advance:
+        return score_bundle(bundle, job, say=note, advance=advance)
+
+
+def _is_given(name: str) -> bool:
+    """Whether an option stands on the command line."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _job(options: Mapping[str, Any], feature_set: FeatureSet, arm: ArmSettings) -> Job:
+    from ..eval.job import Job
+
     dataset = read_data(options["data"], feature_set, rejects=options["rejects"])
-    demos_from = options["demos_from"] and read_data(options["demos_from"], feature_set)
-    arm = ArmSettings(
-        model=options["model"],
-        program=options["program"],
-        route=options["route"],
-        english=options["english"],
-        translator=options["translator"],
-        translator_program=options["translator_program"],
-        format=options["answer_format"],
-        language=options["language"],
-        demos=options["demos"],
-        seed=options["seed"],
-    )
-    job = Job(
+    if dataset.rejects:
+        where = f"; see {options['rejects']}" if options["rejects"] else "; `balin data check` lists them"
+        note(f"{len(dataset.rejects)} rows of {dataset.name} cannot be used{where}")
+    return Job(
         arm=arm,
         dataset=dataset,
         feature_set=feature_set,
@@ -121,23 +183,8 @@ def command(**options: Any) -> int:
         limit=options["limit"],
         split=options["split"],
         split_seed=options["split_seed"],
-        demos_from=demos_from,
+        demos_from=options["demos_from"] and read_data(options["demos_from"], feature_set),
         name=options["name"],
         accept_model_change=options["accept_model_change"],
         command=click.get_current_context().obj or ("balin",),
     )
-    if dataset.rejects:
-        where = f"; see {options['rejects']}" if options["rejects"] else "; `balin data check` lists them"
-        note(f"{len(dataset.rejects)} rows of {dataset.name} cannot be used{where}")
-    with progress() as advance:
-        outcome = run_evaluation(job, say=note, advance=advance)
-    aside = options["as_json"]
-    labels = outcome.run["labels"]
-    show(feature_table(outcome.scores, labels), aside=aside)
-    show(summary_table(outcome.scores), aside=aside)
-    for warning in warnings_of(outcome.run, outcome.scores, labels):
-        note(f"warning: {warning}")
-    note(f"run: {outcome.folder}")
-    if options["as_json"]:
-        print_json(outcome.document())
-    return 1 if outcome.scores.too_many_errors else 0

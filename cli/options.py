@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -110,7 +110,7 @@ engine_options = _stack(
 )
 
 
-def engine_settings(options: dict[str, Any]) -> Any:
+def engine_settings(options: Mapping[str, Any]) -> Any:
     """The `EngineSettings` that `engine_options` gave."""
     from ..engines.opening import EngineSettings
 

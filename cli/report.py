@@ -96,7 +96,7 @@ def command(runs: tuple[Path, ...], **options: Any) -> int:
 def _one(run: Path, options: Mapping[str, Any]) -> Selection:
     """Show one run."""
     from ..eval.shown import read_selection
-    from ..eval.tables import feature_table, report_markdown, summary_table
+    from ..eval.tables import dev_table, feature_table, report_markdown, summary_table
 
     selection = read_selection([run], policy=options["missing"])
     arm = selection.arms[0]
@@ -107,6 +107,8 @@ def _one(run: Path, options: Mapping[str, Any]) -> Selection:
         show(f"{description.get('name', run.name)}", aside=options["as_json"])
         show(feature_table(scores, labels), aside=options["as_json"])
         show(summary_table(scores), aside=options["as_json"])
+        if (beside := dev_table(description, scores)) is not None:
+            show(beside, aside=options["as_json"])
     if options["as_json"]:
         print_json({"run": str(run), "missing": options["missing"], **scores.to_dict()})
     return selection

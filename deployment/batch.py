@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from ..engines.embedding import Embedder, open_embedder
 from ..engines.opening import EngineSettings, open_engine
 from ..engines.protocol import Engine, ModelIdentity, Telemetry
 from ..engines.slots import each
+from ..engines.slots import seconds as clock
 from ..errors import CallError, InputError, ModelChanged
 from ..eval.scores import ERROR_LIMIT
 from ..programs.translation import Translation, check_translation
@@ -79,6 +80,7 @@ class Read:
         failure: The kind of `CallError` that made every answer `error`, or None.
         detail: What it said; no text of the transcript.
         stored: Whether they came from the store.
+        seconds: Wall time without loading the model, a share of it where several run at once; the stored one where it was stored.
     """
 
     answers: dict[str, Answer]
@@ -86,6 +88,7 @@ class Read:
     failure: str | None = None
     detail: str | None = None
     stored: bool = False
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -163,14 +166,14 @@ def run_batch(batch: Batch) -> Done:
         raise InputError(f"--out {batch.out}: is the data file itself, which would be overwritten; name another")
     private_folder(batch.out.parent)
     dataset = read_dataset(batch.file, _without_labels(bundle.feature_set), rejects=batch.rejects)
-    embedder = _embedder(batch)
+    embedder = opened_embedder(bundle, batch.engines)
     store = Store(batch.store)
     models: dict[str, ModelIdentity] = {}
     translations: list[Translation] = []
     if bundle.translation is not None:
         with _opened(batch, bundle.translation) as engine:
             models["translate"] = engine.identity
-            work = partial(_translated, bundle.translation, bundle.model(bundle.translation), engine, store)
+            work = partial(translated, bundle.translation, bundle.model(bundle.translation), engine, store)
             translations = each(engine, dataset.transcripts, work, partial(batch.advance, "translate"))
     made = {t.id: translation for t, translation in zip(dataset, translations, strict=False)}
     with _opened(batch, bundle.extraction) as engine:
@@ -178,7 +181,7 @@ def run_batch(batch: Batch) -> Done:
         read = each(
             engine,
             dataset.transcripts,
-            lambda t: _read(bundle, engine, store, t, made.get(t.id), embedder),
+            lambda t: answered(bundle, engine, store, t, made.get(t.id), embedder),
             partial(batch.advance, "extract"),
         )
     write_answers(batch.out, bundle.feature_set.ids, ((t.id, r.answers) for t, r in zip(dataset, read, strict=True)))
@@ -190,53 +193,73 @@ def _without_labels(feature_set: FeatureSet) -> FeatureSet:
     return replace(feature_set, features=(), columns={**feature_set.columns, "part": ()})
 
 
+def _opened(batch: Batch, step: TranslateStep | ExtractStep) -> AbstractContextManager[Engine]:
+    return opened(batch.bundle, step, batch.engines, accept_model_change=batch.accept_model_change, say=batch.say)
+
+
 @contextmanager
-def _opened(batch: Batch, step: TranslateStep | ExtractStep) -> Iterator[Engine]:
+def opened(
+    bundle: Bundle,
+    step: TranslateStep | ExtractStep,
+    engines: EngineSettings,
+    *,
+    accept_model_change: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator[Engine]:
     """The engine of a step, closed at the end.
+
+    Args:
+        bundle: The program with its models.
+        step: One of its steps.
+        engines: "auto" is the engine that the bundle was measured on, and no `num_ctx` is the bundle's.
+        accept_model_change: Take a model with another digest than the bundle's.
+        say: Told in a sentence what a user should know.
 
     Raises:
         ModelChanged: Its digest is not the bundle's.
         EngineUnavailable: No engine has the model.
     """
-    wanted = batch.bundle.model(step)
-    choice = wanted.engine if batch.engines.choice == "auto" else batch.engines.choice
-    settings = replace(batch.engines, choice=choice, num_ctx=batch.engines.num_ctx or wanted.num_ctx)
-    engine = open_engine(wanted.name, settings, say=batch.say)
+    wanted = bundle.model(step)
+    choice = wanted.engine if engines.choice == "auto" else engines.choice
+    settings = replace(engines, choice=choice, num_ctx=engines.num_ctx or wanted.num_ctx)
+    engine = open_engine(wanted.name, settings, say=say)
     try:
-        _check_model(engine.identity, wanted, batch)
+        changed = model_change(engine.identity, wanted)
+        if changed is not None and not accept_model_change:
+            raise ModelChanged(
+                f"{changed}: {wanted.digest[:19]}… there, {engine.identity.digest[:19]}… here. Its scores and thresholds say "
+                "nothing about this one; pull the model that was measured, or say --accept-model-change and evaluate again"
+            )
+        if changed is not None:
+            say(f"warning: {changed}; the bundle's scores do not hold for it")
         yield engine
     finally:
         engine.close()
 
 
-def _check_model(found: ModelIdentity, wanted: ModelEntry, batch: Batch) -> None:
+def model_change(found: ModelIdentity, wanted: ModelEntry) -> str | None:
+    """In words, that a model is not the one that a bundle was measured with; None where it is."""
     if found.digest == wanted.digest:
-        return
+        return None
     other = (
         f", which runs on {found.engine} and was measured on {wanted.engine}" if found.engine != wanted.engine else ""
     )
-    if not batch.accept_model_change:
-        raise ModelChanged(
-            f"{wanted.name} is not the model of the bundle{other}: {wanted.digest[:19]}… there, {found.digest[:19]}… here. "
-            "Its scores and thresholds say nothing about this one; pull the model that was measured, or say "
-            "--accept-model-change and evaluate again"
-        )
-    batch.say(f"warning: {wanted.name} is not the model of the bundle{other}; the bundle's scores do not hold for it")
+    return f"{wanted.name} is not the model of the bundle{other}"
 
 
-def _embedder(batch: Batch) -> Embedder | None:
+def opened_embedder(bundle: Bundle, engines: EngineSettings) -> Embedder | None:
     """What chooses the demos of each text; None where all texts have the same.
 
     Raises:
         EngineUnavailable: It is not here, it is another one, or on this machine it makes other embeddings.
     """
-    index, vector = batch.bundle.extraction.index, batch.bundle.vector
-    if index is None:
+    step, vector = bundle.extraction, bundle.vector
+    if step.index is None:
         return None
-    wanted = index.embedder.identity
-    embedder = open_embedder(wanted.name, batch.engines, wanted=wanted)
-    known = runner.seen(batch.bundle.extraction, embedder, vector.text)
-    if runner.messages_hash(batch.bundle.extraction, vector.text, known) != vector.messages[-1]:
+    wanted = step.index.embedder.identity
+    embedder = open_embedder(wanted.name, engines, wanted=wanted)
+    known = runner.seen(step, embedder, vector.text)
+    if runner.messages_hash(step, vector.text, known) != vector.messages[-1]:
         raise ModelChanged(
             f"the embedder {wanted.name} chooses other demos for the bundle's test vector than where the bundle was made; its scores "
             "do not hold here. Export the run on a machine like this one"
@@ -247,13 +270,16 @@ def _embedder(batch: Batch) -> Embedder | None:
 def _key(
     step: TranslateStep | ExtractStep, model: ModelEntry, engine: Engine, text: str, withheld: Sequence[int] = ()
 ) -> str:
-    """What was asked, of whom, how, about what; and which demos the transcript must not see."""
+    """What was asked, of whom, how, about what, and which demos the transcript must not see.
+
+    Named as `programs.pipeline.answer_key` names them, so that reports find them.
+    """
     sampling = [model.temperature, model.seed] if model.temperature else []
     apart = {"withheld": list(withheld)} if withheld else {}
-    return key_of(step=step.hash, model=engine.identity.to_dict(), sampling=sampling, text=text_hash(text), **apart)
+    return key_of(program=step.hash, model=engine.identity.to_dict(), sampling=sampling, text=text_hash(text), **apart)
 
 
-def _translated(
+def translated(
     step: TranslateStep, model: ModelEntry, engine: Engine, store: Store, transcript: Transcript
 ) -> Translation:
     """The translation of a transcript, stored or made now."""
@@ -261,18 +287,18 @@ def _translated(
     record = store.get("translations", key)
     if record is not None:
         return Translation.from_record(record, transcript.text)
-    started = time.perf_counter()
+    started = clock()
     try:
         text, telemetry = runner.translate(step, model, engine, transcript.text)
     except CallError as error:
         return Translation(None, Telemetry(), failure=error.kind, detail=str(error))
-    seconds = time.perf_counter() - started - telemetry.load_seconds
+    seconds = clock() - started - telemetry.load_seconds
     made = Translation(text, telemetry, seconds, warnings=check_translation(transcript.text, text))
     store.put("translations", key, {"id": transcript.id, **made.to_record()})
     return made
 
 
-def _read(
+def answered(
     bundle: Bundle,
     engine: Engine,
     store: Store,
@@ -296,15 +322,23 @@ def _read(
     record = store.get("predictions", key)
     if record is not None:
         kept = {i: Answer(State(record["answers"][i][0]), record["answers"][i][1]) for i in feature_set.ids}
-        return Read(runner.decided(step, kept), Telemetry.from_dict(record["telemetry"]), stored=True)
+        cost = Telemetry.from_dict(record["telemetry"])
+        return Read(runner.decided(step, kept), cost, stored=True, seconds=record["seconds"])
+    started = clock()
     try:
         known = runner.seen(step, embedder, text, withheld)
         found = runner.extract(step, feature_set, bundle.model(step), engine, text, known)
     except CallError as error:
         return Read(dict.fromkeys(feature_set.ids, ERROR), failure=error.kind, detail=str(error))
-    answers = {i: [a.state.value, a.p_true] for i, a in found.answers.items()}
-    store.put("predictions", key, {"id": transcript.id, "answers": answers, "telemetry": found.telemetry.to_dict()})
-    return Read(runner.decided(step, found.answers), found.telemetry)
+    seconds = clock() - started - found.telemetry.load_seconds
+    record = {
+        "id": transcript.id,
+        "answers": {i: [a.state.value, a.p_true] for i, a in found.answers.items()},
+        "telemetry": found.telemetry.to_dict(),
+        "seconds": seconds,
+    }
+    store.put("predictions", key, record)
+    return Read(runner.decided(step, found.answers), found.telemetry, seconds=seconds)
 
 
 def first_failure(read: Sequence[Read]) -> str | None:

@@ -8,7 +8,7 @@ from ..data.corpus import FILE
 from ..engines.catalogue import load_catalogue
 from ..eval.grids import Grid, escape
 from ..eval.scores import Scores
-from ..eval.tables import feature_table, summary_table, warnings_of
+from ..eval.tables import dev_table, feature_table, summary_table, warnings_of
 from .manifest import ExtractStep, Manifest, ModelEntry
 
 
@@ -23,6 +23,7 @@ def model_card(manifest: Manifest, step: ExtractStep, scores: Scores, labels: Ma
     """
     data = manifest.data
     english = "given" if manifest.reads == "english" else None
+    beside = dev_table(manifest.model_dump(mode="json"), scores)
     known = {"english": english, "warnings": _warnings(manifest)}
     sections = [
         f"# {escape(manifest.feature_set.title)}",
@@ -35,7 +36,9 @@ def model_card(manifest: Manifest, step: ExtractStep, scores: Scores, labels: Ma
         "## How well it does",
         f"Measured on the part {data.part!r} of {escape(data.name)}: {data.n} transcripts. A missing answer counts as False. "
         "Intervals are 95 %. On other data, with other people and another way to write, it may do worse: score some of your own.",
+        *(["\n".join(f"- {escape(w)}" for w in manifest.warnings)] if manifest.warnings else []),
         summary_table(scores).markdown(),
+        *([f"### {beside.title}", beside.markdown()] if beside is not None else []),
         feature_table(scores, labels).markdown(),
         "## What to know",
         "\n".join(f"- {escape(w)}" for w in warnings_of(known, scores, labels)) or "Nothing beyond the tables.",
@@ -71,9 +74,15 @@ def _facts(manifest: Manifest, step: ExtractStep) -> Grid:
         ("Program", f"{manifest.program.name}, {manifest.program.hash}"),
         ("Feature set", f"{manifest.feature_set.id}, {manifest.feature_set_hash}"),
         ("Data", f"{data.name}, {data.sha256}"),
-        ("Chosen among", "not known" if manifest.tried is None else f"{manifest.tried} configurations"),
+        ("Chosen among", _chosen(manifest)),
     ]
     return Grid("", ("", ""), tuple(rows), texts=2)
+
+
+def _chosen(manifest: Manifest) -> str:
+    if manifest.tried is None:
+        return "not known"
+    return f"{manifest.tried} configurations ({', '.join(c.by for c in manifest.chosen)})"
 
 
 def _model(model: ModelEntry) -> str:

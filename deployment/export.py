@@ -15,10 +15,11 @@ from pydantic import ValidationError
 from .. import __version__
 from ..engines.embedding import open_embedder
 from ..engines.protocol import Message
-from ..errors import ProgramError, RunError
+from ..errors import InputError, ProgramError, RunError
 from ..eval.job import TRANSLATOR
 from ..eval.runs import read_run
 from ..eval.scores import Scores
+from ..eval.tables import tried_of
 from ..programs.builtin import BUILT_IN
 from ..programs.extractor import Extractor
 from ..programs.formats import Prompt
@@ -37,7 +38,10 @@ from .card import model_card
 from .manifest import (
     SCHEMA_VERSION,
     SCHEMA_WITH_INDEX,
+    ChoiceEntry,
     DataEntry,
+    DemoEntry,
+    DevEntry,
     ExtractStep,
     FeatureSetEntry,
     IndexEntry,
@@ -54,7 +58,7 @@ from .manifest import (
 )
 from .modelfile import ollama_files
 from .output import columns
-from .provenance import trace_demos, tried
+from .provenance import trace_demos
 
 _Step = TypeVar("_Step", ExtractStep, TranslateStep)
 
@@ -94,6 +98,7 @@ def export_run(
         InputError: Demos that are not allowed, or a program that no Modelfile can hold.
     """
     run = read_run(folder)
+    _check_exportable(folder, run)
     extractor = load_program(folder / "program.json", feature_set)
     if extractor.index is not None:
         wanted = extractor.index.embedder
@@ -122,17 +127,7 @@ class _Export:
             raise ProgramError(f"{self.folder}: program.json is not the program that was scored; evaluate it again")
         columns(self.feature_set.ids)
         translator = None if run["translator"] is None else self._translator()
-        # All that may be shown, and not only what one text is shown.
-        texts = [str(demo[INPUT]) for demo in extractor.predict.demos]
-        texts += [demo.text for demo in extractor.index.demos] if extractor.index else []
-        demos = trace_demos(
-            self.folder,
-            run,
-            self.feature_set,
-            texts,
-            [] if translator is None else translator.pairs(),
-            allow=allow_demos,
-        )
+        demos = self._demos(translator, allow_demos)
         extraction = extract_step(extractor)
         steps: list[Step] = [extraction]
         models: dict[StepKind, ModelEntry] = {"extract": _model(run["model"])}
@@ -164,7 +159,10 @@ class _Export:
             feature_set_hash=self.feature_set.hash,
             data=self._data(),
             scores=self.scores.summary("false"),
-            tried=tried(self.folder, run),
+            warnings=tuple(run.get("warnings") or ()),
+            tried=tried_of(run),
+            chosen=tuple(ChoiceEntry(**c | {"demos": tuple(c["demos"])}) for c in run.get("chosen") or ()),
+            dev=_dev(run.get("dev")),
             demos=demos,
             files={},
         )
@@ -174,6 +172,13 @@ class _Export:
         manifest = manifest.model_copy(update={"files": hashes, "schema_version": version})
         files[MANIFEST] = _json(manifest.model_dump(mode="json", by_alias=True))
         return Exported(files, manifest, tuple(self._notes(translator)))
+
+    def _demos(self, translator: Translator | None, allow: bool) -> tuple[DemoEntry, ...]:
+        """Where the demos come from: all that may be shown, and not only what one text is shown."""
+        texts = [str(demo[INPUT]) for demo in self.extractor.predict.demos]
+        texts += [demo.text for demo in self.extractor.index.demos] if self.extractor.index else []
+        pairs = [] if translator is None else translator.pairs()
+        return trace_demos(self.folder, self.run, self.feature_set, texts, pairs, allow=allow)
 
     def _translator(self) -> Translator:
         """The translator of the run; runs of before translators were saved had the default one."""
@@ -213,6 +218,7 @@ class _Export:
             found.append(
                 f"{self.scores.transcripts_with_error} of the {self.scores.n} transcripts that it was scored on have a failed call"
             )
+        found += [f"the run warns: {warning}" for warning in self.run.get("warnings") or ()]
         if self.run["data"]["part"] != "test":
             found.append(
                 f"the scores are those of the part {self.run['data']['part']!r}; score the test part once, with this run's "
@@ -328,6 +334,27 @@ def _checked(step: _Step, expected: Prompt, known: runner.Seen | None = None) ->
     if runner.prompt(step, VECTOR_TEXT, known) != expected:
         raise ProgramError("the program asks about each text in another way; such a program has no bundle")
     return step
+
+
+def _check_exportable(folder: Path, run: Mapping[str, Any]) -> None:
+    """Refuse a run that holds no program.
+
+    Raises:
+        InputError: A bundle or a baseline answered.
+    """
+    bundle = run.get("bundle")
+    if bundle is not None:
+        raise InputError(
+            f"{folder}: the bundle {bundle['path']} answered in this run, and a bundle cannot be taken apart into a program. That file is "
+            f"the bundle, so hand it on as it is; for one that holds these scores, evaluate the program it was made of (the program.json "
+            f"of the run {bundle['run']}) on the same part, and export that run"
+        )
+    if run.get("trained_on") is not None:
+        raise InputError(f"{folder}: is the run of a baseline, which asks no model; only a program can be exported")
+
+
+def _dev(found: Mapping[str, Any] | None) -> DevEntry | None:
+    return None if found is None else DevEntry(**{**found, "warnings": tuple(found["warnings"])})
 
 
 def _scores(folder: Path) -> tuple[bytes, Scores]:

@@ -230,6 +230,30 @@ class DemoEntry(_Strict):
     source: Literal["corpus", "allowed"]
 
 
+class ChoiceEntry(_Strict):
+    """An optimization or search that the program won; a `Choice` of `eval.choice`."""
+
+    by: str
+    tried: Annotated[int, Field(ge=0)]
+    objective: str
+    score: float | None
+    n: int
+    out_of_fold: bool
+    demos: tuple[str, ...]
+
+
+class DevEntry(_Strict):
+    """The program's scores on dev, to stand beside those of another part, with what their run warned of."""
+
+    run: str
+    data: str
+    sha256: Sha256
+    split_sha256: Sha256 | None
+    n: int
+    scores: dict[str, Any]
+    warnings: tuple[str, ...]
+
+
 class Manifest(_Strict):
     """`manifest.json`.
 
@@ -237,7 +261,10 @@ class Manifest(_Strict):
         reads: What of a row the first step reads: its text, or its English text.
         models: The model of each kind of step.
         scores: Metric to its mean over the features with a 95 % interval, missing as False; metrics.json has all of them.
+        warnings: What the run that measured the scores said of them.
         tried: Configurations among which this one was chosen, or None where that is not known.
+        chosen: The optimizations and searches that tried them.
+        dev: Its scores on dev, where `scores` are those of another part and the others are known.
         files: SHA-256 of every other file.
     """
 
@@ -254,9 +281,26 @@ class Manifest(_Strict):
     feature_set_hash: Sha256
     data: DataEntry
     scores: dict[str, Any]
+    warnings: tuple[str, ...] = ()
     tried: int | None
+    chosen: tuple[ChoiceEntry, ...] = ()
+    dev: DevEntry | None = None
     demos: tuple[DemoEntry, ...]
     files: dict[FileName, Sha256]
+
+    def on_dev(self) -> DevEntry | None:
+        """The scores on dev: `dev`, or the bundle's own where they are of that part."""
+        if self.data.part != "dev":
+            return self.dev
+        return DevEntry(
+            run=self.run,
+            data=self.data.name,
+            sha256=self.data.sha256,
+            split_sha256=self.data.split_sha256,
+            n=self.data.n,
+            scores=self.scores,
+            warnings=self.warnings,
+        )
 
 
 class Vector(_Strict):

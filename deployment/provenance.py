@@ -1,4 +1,4 @@
-"""Where a program's demos come from, and among how many configurations it was chosen, as far as its run can tell.
+"""Where a program's demos come from, as far as its run can tell.
 
 A demo is known to be invented if its text is one of the shipped corpus: the source, the reference translation, or what the
 run's translator made of a source, which the store beside the run still has. What a run says of itself is not taken for it.
@@ -6,7 +6,6 @@ run's translator made of a source, which the store beside the run still has. Wha
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ def trace_demos(
     if not texts and not translated:
         return ()
     invented = _corpus_texts(folder, run, feature_set)
-    ids = _ids(folder, run, len(texts))
+    ids = _ids(run, len(texts))
     found = [
         DemoEntry(id=invented[text], source="corpus") if text in invented else DemoEntry(id=ids[i], source="allowed")
         for i, text in enumerate(texts)
@@ -64,12 +63,6 @@ def trace_demos(
             "--allow-demos; else export a program without demos, or one with demos of the corpus"
         )
     return tuple(found)
-
-
-def tried(folder: Path, run: Mapping[str, Any]) -> int | None:
-    """Configurations that were tried in the optimizations, beside the run, that this program won; None without one."""
-    counts = [document["tried"] for document, _ in _optimizations(folder, run)]
-    return sum(counts) if counts else None
 
 
 def _corpus_texts(folder: Path, run: Mapping[str, Any], feature_set: FeatureSet) -> dict[str, str]:
@@ -92,30 +85,9 @@ def _corpus_texts(folder: Path, run: Mapping[str, Any], feature_set: FeatureSet)
     return found
 
 
-def _ids(folder: Path, run: Mapping[str, Any], count: int) -> list[str]:
-    """The demos' ids as the run or the optimization has them; their numbers where neither does."""
-    for ids in (run["demos"]["ids"], *(result["best"]["demos"] for _, result in _optimizations(folder, run))):
+def _ids(run: Mapping[str, Any], count: int) -> list[str]:
+    """The demos' ids as the run, or the optimization or search that chose them, has them; their numbers where none does."""
+    for ids in (run["demos"]["ids"], *(choice["demos"] for choice in run.get("chosen") or ())):
         if len(ids) == count:
             return [str(i) for i in ids]
     return [f"demo {n}" for n in range(1, count + 1)]
-
-
-def _optimizations(folder: Path, run: Mapping[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """The optimizations beside a run that its program won, each with the result that says so."""
-    found = []
-    for path in sorted(folder.parent.glob("optimize-*/optimize.json")):
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            if document["schema"] != 1:
-                continue
-            won = [
-                r
-                for r in document["results"]
-                if (r["best"]["program"], r["model"], r["route"])
-                == (run["program"]["hash"], run["model"]["name"], run["route"])
-            ]
-            _ = int(document["tried"]), [r["best"]["demos"] for r in won]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # not an optimization's, or one of another version: it tells nothing
-        found += [(document, won[0])] if won else []
-    return found

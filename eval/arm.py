@@ -30,7 +30,6 @@ from ..programs.translator import Translator
 from ..programs.translator_file import translator_of
 from ..signatures.features import FeatureSet
 from ..signatures.wording import INPUT
-from .metrics import AnswerRow, AnswerTable
 from .models import ModelRecord
 
 Advance = Callable[[str, int, int], None]
@@ -118,14 +117,6 @@ class ArmResult:
     identity: ModelIdentity
     translator: tuple[Translator, ModelIdentity] | None
     engine_note: str
-
-    def table(self, feature_set: FeatureSet) -> AnswerTable:
-        """Gold labels and answers side by side, for the metrics."""
-        rows = (
-            AnswerRow(t.id, t.group, t.labels, e.answers)
-            for t, e in zip(self.transcripts, self.extractions, strict=True)
-        )
-        return AnswerTable.from_rows(feature_set.ids, rows)
 
 
 @dataclass

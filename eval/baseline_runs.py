@@ -26,7 +26,8 @@ from ..engines.protocol import Telemetry
 from ..errors import InputError
 from ..programs.demos import Leaks
 from ..programs.pipeline import Extraction
-from .arm import Advance, ArmResult
+from .answered import Answered
+from .arm import Advance
 from .baselines import SETTINGS, Baseline, train
 from .evaluation import evaluate_answers
 from .job import Job, split_data
@@ -72,7 +73,7 @@ class BaselineOutcome:
 
 @dataclass(frozen=True)
 class _Answered:
-    """What the writers of predictions and transcripts read of an `ArmResult`."""
+    """What the writers of predictions and transcripts read of an `Answered`."""
 
     transcripts: tuple[Transcript, ...]
     extractions: tuple[Extraction, ...]
@@ -133,12 +134,12 @@ def run_baseline(
         "seconds": round(time.perf_counter() - clock, 3),
     }
     run["data"] |= _split(split_path, scores.n)
-    result = cast(ArmResult, _Answered(tuple(scored), tuple(extractions)))
+    result = cast(Answered, _Answered(tuple(scored), tuple(extractions)))
     _write(job.out / name, run, scores, result, curve)
     return BaselineOutcome(job.out / name, run, scores, curve)
 
 
-def _write(folder: Path, run: dict[str, Any], scores: Scores, result: ArmResult, curve: Sequence[CurvePoint]) -> None:
+def _write(folder: Path, run: dict[str, Any], scores: Scores, result: Answered, curve: Sequence[CurvePoint]) -> None:
     report = report_markdown(run, scores, run["labels"])
     features = tuple(scores.features)
     write_run(

@@ -26,6 +26,7 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "Translator program hash": ("translator", "program", "hash"),
     "Program": ("program", "name"),
     "Program hash": ("program", "hash"),
+    "Bundle": ("bundle", "sha256"),
     "Prompt language": ("program", "language"),
     "Answer format": ("format",),
     "Demos": ("demos", "n"),

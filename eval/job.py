@@ -9,7 +9,7 @@ import hashlib
 import re
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,15 +23,15 @@ from ..data.transcripts import Dataset, Transcript
 from ..engines.opening import EngineSettings
 from ..errors import InputError
 from ..programs.builtin import BUILT_IN
-from ..programs.saving import save_program
-from ..programs.translator_file import save_translator
 from ..signatures.features import SHIPPED, FeatureSet
-from .arm import Advance, Arm, ArmResult, ArmSettings
+from .answered import Answered
+from .arm import Advance, Arm, ArmSettings
+from .choice import past_of
 from .evaluation import evaluate_answers
 from .models import ModelRecord
 from .runs import git_state, versions, write_json, write_predictions, write_run, write_transcripts
 from .scores import Scores
-from .tables import report_markdown
+from .tables import report_markdown, tried_of
 
 # The translating program in a run folder, where there is one.
 TRANSLATOR = "translator.json"
@@ -107,6 +107,9 @@ class Outcome:
             "program": run["program"]["name"],
             "format": run["format"],
             "demos": run["demos"]["n"],
+            "bundle": run["bundle"],
+            "tried": tried_of(run),
+            "dev": run["dev"] and {"run": run["dev"]["run"], "n": run["dev"]["n"], "scores": run["dev"]["scores"]},
             "scores": self.scores.summary(),
             "answers": dict(self.scores.answers),
             "undefined": list(self.scores.undefined),
@@ -117,6 +120,27 @@ class Outcome:
             "stored": cost["stored"],
             "errors_exceeded": self.scores.too_many_errors,
         }
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job that is ready to be answered.
+
+    Attributes:
+        dataset: The data with their parts.
+        split: The split file that says so, or None.
+        part: What is scored.
+        scored: The transcripts to be answered, in order.
+        started: When the work began.
+        clock: The same by `time.perf_counter`.
+    """
+
+    dataset: Dataset
+    split: Path | None
+    part: str
+    scored: tuple[Transcript, ...]
+    started: datetime
+    clock: float
 
 
 def run_evaluation(
@@ -133,48 +157,86 @@ def run_evaluation(
         InputError: Something the user gave cannot be used.
         EngineUnavailable: No model to ask; what was answered is in the store.
     """
-    started, clock = datetime.now(UTC), time.perf_counter()
-    _check(job)
-    private_folder(job.out)
-    dataset, split_path = split_data(job)
-    part = job.part or ("dev" if dataset.parts else "all")
-    scored = list(dataset.part(part))[: job.limit]
-    store = Store(job.out / "store")
+    ready = prepare(job)
     arm = Arm(
         settings=job.arm,
         feature_set=job.feature_set,
-        store=store,
+        store=Store(job.out / "store"),
         engines=job.engines,
         models=ModelRecord(job.out / "models.json", accept_change=job.accept_model_change),
-        candidates=_candidates(job, dataset),
+        candidates=_candidates(job, ready.dataset),
         say=say,
         advance=advance,
     )
-    result = arm.run(scored)
-    scores = evaluate_answers(result.table(job.feature_set))
-    if part in ("test", "all") and split_path is not None:
-        program = f"{result.extractor.name}@{result.extractor.hash()[:12]}"
-        log_scoring(split_path, part=part, program=program, run=_name(job, part, result), n=scores.n)
-    run = _describe(job, dataset, part, split_path, result, scores)
+    return finish(job, ready, Answered.of(arm.run(ready.scored)))
+
+
+def prepare(job: Job) -> Prepared:
+    """Check a job, make the folder of runs, and divide the data.
+
+    Raises:
+        InputError: Something the user gave cannot be used.
+    """
+    started, clock = datetime.now(UTC), time.perf_counter()
+    _check(job)
+    private_folder(job.out)
+    dataset, split = split_data(job)
+    part = job.part or ("dev" if dataset.parts else "all")
+    return Prepared(dataset, split, part, dataset.part(part).transcripts[: job.limit], started, clock)
+
+
+def finish(job: Job, ready: Prepared, answered: Answered, past: Mapping[str, Any] | None = None) -> Outcome:
+    """Score what was answered, log it where it holds the test part, and write the run.
+
+    Args:
+        job: What was to be done.
+        ready: As `prepare` left it.
+        answered: The answers, whoever gave them.
+        past: `chosen` and `dev`, where the program brings them along; else what earlier runs tell.
+
+    Raises:
+        InputError: The log cannot be written.
+        RunError: Something that is no run stands in the run's place.
+    """
+    scores = evaluate_answers(answered.table(job.feature_set))
+    name = _name(job, ready.part, answered)
+    if ready.part in ("test", "all") and ready.split is not None:
+        program = f"{answered.program.name}@{answered.program.hash[:12]}"
+        log_scoring(ready.split, part=ready.part, program=program, run=name, n=scores.n)
+    run = _describe(job, ready.dataset, ready.part, ready.split, answered, scores)
+    found = past_of(run, _places(job))
     run |= {
-        "started": started.isoformat(timespec="seconds"),
+        "chosen": _joined(found["chosen"], (past or {}).get("chosen", ())),
+        "dev": found["dev"] or (past or {}).get("dev"),
+        "started": ready.started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.perf_counter() - clock, 3),
+        "seconds": round(time.perf_counter() - ready.clock, 3),
     }
     report = report_markdown(run, scores, run["labels"])
     folder = job.out / run["name"]
     files: dict[str, Callable[[Path], None]] = {
-        "predictions.parquet": lambda p: write_predictions(p, result, job.feature_set.ids),
-        "transcripts.parquet": lambda p: write_transcripts(p, result),
+        "predictions.parquet": lambda p: write_predictions(p, answered, job.feature_set.ids),
+        "transcripts.parquet": lambda p: write_transcripts(p, answered),
         "metrics.json": lambda p: write_json(p, scores.to_dict()),
-        "program.json": lambda p: save_program(result.extractor, p),
         "report.md": lambda p: _write_text(p, report),
     }
-    if result.translator is not None:
-        translator = result.translator[0]
-        files[TRANSLATOR] = lambda p: save_translator(translator, p)
+    if answered.program.save is not None:
+        files["program.json"] = answered.program.save
+    if answered.save_translator is not None:
+        files[TRANSLATOR] = answered.save_translator
     write_run(folder, run, files)
     return Outcome(folder, run, scores, report)
+
+
+def _places(job: Job) -> list[Path]:
+    """The folders of runs that may hold earlier runs of the same program: this one, and the one that the program's file is in."""
+    above = [] if job.arm.program in BUILT_IN else Path(job.arm.program).resolve().parents[:3]
+    return [job.out, *(p for p in above if (p / "models.json").is_file())]
+
+
+def _joined(*choices: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Each optimization or search once."""
+    return list({c["by"]: c for some in choices for c in some}.values())
 
 
 def _check(job: Job) -> None:
@@ -224,26 +286,11 @@ def _candidates(job: Job, dataset: Dataset) -> list[Transcript]:
 
 
 def _describe(
-    job: Job, dataset: Dataset, part: str, split_path: Path | None, result: ArmResult, scores: Scores
+    job: Job, dataset: Dataset, part: str, split_path: Path | None, result: Answered, scores: Scores
 ) -> dict[str, Any]:
     """What `run.json` holds."""
-    arm, extractor = job.arm, result.extractor
+    arm, program = job.arm, result.program
     translated = arm.route == "translated"
-    program = {
-        "name": extractor.name,
-        "hash": extractor.hash(),
-        "asked": extractor.asking_hash(),
-        "language": extractor.adapter.language,
-        "thresholds": extractor.thresholds,
-        "votes": extractor.votes and asdict(extractor.votes),
-    }
-    translator = None
-    if result.translator is not None:
-        asked, identity = result.translator
-        translator = {
-            **identity.to_dict(),
-            "program": {"name": asked.name, "hash": asked.hash(), "demos": len(asked.predict.demos)},
-        }
     return {
         "name": _name(job, part, result),
         "command": shlex.join(job.command),
@@ -254,15 +301,16 @@ def _describe(
         "engine_note": result.engine_note,
         "route": arm.route,
         "english": arm.english if translated else None,
-        "translator": translator,
-        "program": program,
-        "format": extractor.format,
+        "translator": result.translator,
+        "program": program.to_dict(),
+        "bundle": result.bundle,
+        "format": program.format,
         "demos": {
-            "n": extractor.shown,
-            "chosen_from": len(extractor.index.demos) if extractor.index else None,
-            "embedder": extractor.index.embedder.to_dict() if extractor.index else None,
-            "ids": [d.id for d in result.demos],
-            "from": None if not result.demos else (job.demos_from.name if job.demos_from else "pool"),
+            "n": program.shown,
+            "chosen_from": program.chosen_from,
+            "embedder": program.embedder,
+            "ids": list(result.demos),
+            "from": _demos_from(job, result),
             "held_out": result.held_out,
         },
         "data": {
@@ -278,28 +326,43 @@ def _describe(
         "seeds": {"demos": arm.seed, "split": job.split_seed, "bootstrap": scores.seed},
         "cost": _cost(result),
         "failures": _failures(result),
-        "warnings": [*job.notes, *_warnings(result, scores)],
+        "warnings": [*job.notes, *result.notes, *_warnings(result, scores)],
         "versions": versions(),
         "git": git_state(),
     }
 
 
-def _name(job: Job, part: str, result: ArmResult) -> str:
+def _demos_from(job: Job, result: Answered) -> str | None:
+    """Where the demos come from, in a word; None where there are none, or a program file does not say."""
+    if not result.demos:
+        return None
+    if result.bundle is not None:
+        return "bundle"
+    return job.demos_from.name if job.demos_from else "pool"
+
+
+def _name(job: Job, part: str, result: Answered) -> str:
     """Equal for equal settings, so that the same command writes the same folder; different for anything that differs."""
     if job.name is not None:
         return job.name
     arm = job.arm
     route = arm.route if arm.route == "direct" else f"translated-{arm.english}"
     stem = Path(job.dataset.name).stem
-    told = (stem, job.dataset.sha256, part, job.limit, result.extractor.hash(), result.identity.to_dict(), route)
-    translator = result.translator and (result.translator[0].hash(), result.translator[1].to_dict())
-    short = key_of(told=[str(x) for x in told], translator=str(translator), ids=[t.id for t in result.transcripts])[:8]
-    parts = (stem, part, result.identity.name, route, result.extractor.name, result.extractor.format, short)
+    program, translator = result.program, None
+    told = (stem, job.dataset.sha256, part, job.limit, program.hash, result.identity.to_dict(), route)
+    if result.translator is not None:
+        model = {k: v for k, v in result.translator.items() if k != "program"}
+        translator = (result.translator["program"]["hash"], model)
+    bundle = {} if result.bundle is None else {"bundle": result.bundle["sha256"]}
+    short = key_of(
+        told=[str(x) for x in told], translator=str(translator), ids=[t.id for t in result.transcripts], **bundle
+    )[:8]
+    parts = (stem, part, result.identity.name, route, program.name, program.format, short)
     # Seven parts of 24 letters stay under the 255 bytes of file systems, also in a script of two bytes a letter.
     return "-".join(plain_name(part) for part in parts)
 
 
-def _cost(result: ArmResult) -> dict[str, Any]:
+def _cost(result: Answered) -> dict[str, Any]:
     """Means over the answered transcripts, from the telemetry that is stored with each answer."""
     done = [e for e in result.extractions if e.failure is None]
     made = [e.translation for e in result.extractions if e.translation and e.translation.failure is None]
@@ -321,12 +384,12 @@ def _cost(result: ArmResult) -> dict[str, Any]:
     }
 
 
-def _failures(result: ArmResult) -> dict[str, int]:
+def _failures(result: Answered) -> dict[str, int]:
     kinds = [e.failure for e in result.extractions if e.failure]
     return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
-def _warnings(result: ArmResult, scores: Scores) -> list[str]:
+def _warnings(result: Answered, scores: Scores) -> list[str]:
     found = []
     if result.held_out:
         found.append(

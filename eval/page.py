@@ -31,7 +31,17 @@ from .runs import read_predictions, read_run
 from .search_figures import draw_search
 from .search_record import SearchRecord, tried_grid
 from .shown import Selection, ShownArm, select
-from .tables import StudyResult, compare_table, feature_table, scarce_note, study_results, summary_table, warnings_of
+from .tables import (
+    StudyResult,
+    compare_table,
+    dev_table,
+    feature_table,
+    scarce_note,
+    study_results,
+    summary_table,
+    tried_of,
+    warnings_of,
+)
 
 STUDY_SET = "palliative13"
 _POLICIES = {"false": "counts as False, as in the study", "wrong": "counts as the wrong class"}
@@ -82,7 +92,7 @@ def render_page(
         comparisons=[] if comparison is None else comparison_grids(comparison, wide=True)[1:-2],
         agreement=agreement_grid(selection, second_labels),
         answers=_answers(selection),
-        details=_details(selection),
+        details=[_details(selection, arm) for arm in selection.arms],
         drawings=[(drawing, Markup(drawing.inline())) for drawing in drawings],
         search=search,
         tried=tried_grid(search) if search else None,
@@ -238,6 +248,12 @@ def _by_feature(selection: Selection) -> Grid:
     return Grid("MCC by feature [95 %]", columns, tuple(rows), scarce_note(first))
 
 
+def _details(selection: Selection, arm: ShownArm) -> tuple[ShownArm, list[Grid], Grid]:
+    """An arm in full: its summaries, and its features."""
+    summaries = [g for g in (summary_table(arm.scores), dev_table(arm.run, arm.scores)) if g is not None]
+    return arm, summaries, feature_table(arm.scores, selection.labels, wide=True)
+
+
 def _answers(selection: Selection) -> Grid:
     rows = []
     for arm in selection.arms:
@@ -254,17 +270,13 @@ def _answers(selection: Selection) -> Grid:
     return Grid("Answers and cost for a transcript", columns, tuple(rows))
 
 
-def _details(selection: Selection) -> list[tuple[ShownArm, Grid, Grid]]:
-    """Each arm with its tables in full."""
-    return [
-        (arm, summary_table(arm.scores), feature_table(arm.scores, selection.labels, wide=True))
-        for arm in selection.arms
-    ]
-
-
 def _settings(selection: Selection) -> list[tuple[str, Grid]]:
     """What the runs were, a row a setting: those in which the arms differ, and those that they share."""
-    flat = [dict(_flat({k: v for k, v in arm.run.items() if k not in ("labels", "command")})) for arm in selection.arms]
+    left_out = ("labels", "command", "chosen", "dev")
+    flat = [
+        dict(_flat({k: v for k, v in arm.run.items() if k not in left_out} | {"tried": tried_of(arm.run)}))
+        for arm in selection.arms
+    ]
     names = list(dict.fromkeys(name for run in flat for name in run))
     rows = [(name, *(run.get(name, UNDEFINED) for run in flat)) for name in names]
     alike = tuple(row[:2] for row in rows if len(set(row[1:])) == 1)

@@ -4,7 +4,7 @@
     predictions.parquet   one row for each transcript and feature: id, group, feature, gold, state, p_true
     transcripts.parquet   one row for each transcript: what its answers cost and why a call failed; no text
     metrics.json          the scores
-    program.json          the program, ready to be run again
+    program.json          the program, ready to be run again; not where a bundle or a baseline answered
     report.md             the report
 
 Everything is written into a folder with a temporary name that is then renamed, mode 0700. Readers refuse a schema version that
@@ -26,7 +26,7 @@ import pandas as pd
 
 from ..errors import RunError
 from ..signatures.answers import Answer, State
-from .arm import ArmResult
+from .answered import Answered
 from .metrics import AnswerRow, AnswerTable
 
 SCHEMA_VERSION = 1
@@ -90,7 +90,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     return run
 
 
-def write_predictions(path: Path, result: ArmResult, features: Sequence[str]) -> None:
+def write_predictions(path: Path, result: Answered, features: Sequence[str]) -> None:
     """`predictions.parquet`; gold is null where there is no label, p_true where there is no probability."""
     rows = [
         (t.id, t.group, f, t.labels.get(f), e.answers[f].state.value, e.answers[f].p_true)
@@ -135,7 +135,7 @@ def answer_table(frame: pd.DataFrame) -> AnswerTable:
     return AnswerTable.from_rows(features, rows)
 
 
-def write_transcripts(path: Path, result: ArmResult) -> None:
+def write_transcripts(path: Path, result: Answered) -> None:
     """`transcripts.parquet`: cost and failures, no text."""
     rows = []
     for transcript, extraction in zip(result.transcripts, result.extractions, strict=True):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from .grids import UNDEFINED, Grid, escape, figure, figure_with_interval
 from .metrics import METRICS, Policy
-from .scores import SCARCE, Count, Interval, Measured, Scores
+from .scores import SCARCE, Count, Interval, Measured, Scores, Summary
 
 Labels = Mapping[str, str]
 
@@ -164,6 +164,45 @@ def compare_table(arms: Iterable[tuple[str, Scores | Mapping[str, Any]]]) -> Gri
     return Grid("Arms, missing as False", (*columns, "Macro-F1\nmean", "MCC\nmean"), tuple(rows))
 
 
+def tried_of(run: Mapping[str, Any]) -> int | None:
+    """Configurations among which a run's program was chosen by optimizations and searches; None where that is not known."""
+    counts = [int(choice["tried"]) for choice in _at(run, "chosen") or ()]
+    return sum(counts) if counts else None
+
+
+def dev_table(run: Mapping[str, Any], scores: Scores) -> Grid | None:
+    """The program's scores on dev beside those of another part; None where there are none on dev."""
+    dev, part = _at(run, "dev"), _text(_at(run, "data", "part"))
+    if not dev:
+        return None
+    mine = scores.summaries("false")
+    rows = []
+    for name in METRICS:
+        before = Summary.from_dict(dev["scores"][name])
+        if name != "auc" or mine[name].mean is not None:
+            told = (figure_with_interval(s.mean, s.mean_interval, 3) for s in (before, mine[name]))
+            rows.append((METRIC_NAMES[name], *told))
+    same = dev["sha256"] == _at(run, "data", "sha256")
+    data = "" if same else f" of {dev['data']}, which is another file"
+    if same and dev["split_sha256"] != _at(run, "data", "split_sha256"):
+        data = " of another split, so transcripts scored here may have helped to choose the program"
+    tried = tried_of(run)
+    notes = [
+        f"On dev{data}: the run {dev['run']}.",
+        f"Configurations tried: {'not known' if tried is None else tried}. Scores on dev helped to choose the program, so they flatter it.",
+        *(f"Of the scores on dev: {warning}" for warning in dev["warnings"]),
+    ]
+    for choice in _at(run, "chosen") or ():
+        if choice["score"] is not None:
+            fold = ", decided out of fold" if choice["out_of_fold"] else ""
+            notes.append(
+                f"Chosen by {choice['by']}: mean {METRIC_NAMES.get(choice['objective'], choice['objective'])} "
+                f"{figure(choice['score'], 3)} on {_plural(choice['n'], 'transcript')} of dev{fold}."
+            )
+    columns = ("Metric", f"dev, n {dev['n']}\nMean [95 %]", f"{part}, n {scores.n}\nMean [95 %]")
+    return Grid(f"Dev beside {part}, missing as False", columns, tuple(rows), tuple(notes))
+
+
 def report_markdown(run: Mapping[str, Any], scores: Scores, labels: Labels) -> str:
     """The report of a run.
 
@@ -176,12 +215,13 @@ def report_markdown(run: Mapping[str, Any], scores: Scores, labels: Labels) -> s
     Returns:
         Markdown, ending with a line break.
     """
-    name = _text(_at(run, "name"))
+    name, beside = _text(_at(run, "name")), dev_table(run, scores)
     parts = [
         f"# Run {escape(name)}",
         _headline(run, scores),
         "## What was run\n\n" + _setting_grid(run).markdown(),
         "## Summary\n\n" + summary_table(scores).markdown(),
+        *([f"## {beside.title}\n\n{beside.markdown()}"] if beside else []),
         "## By feature\n\n"
         "Pos./n: gold positives among the scored answers. "
         f"Counts and figures with {_MISSING_AS[scores.policy]}. {_interval_methods(scores)}\n\n"
@@ -238,12 +278,14 @@ def _setting_grid(run: Mapping[str, Any]) -> Grid:
         ("Translator", _model(_at(run, "translator"))),
         *([("Translator's program", _translator_program(translating))] if translating else []),
         ("Program", f"{_text(_at(run, 'program', 'name'))}, hash {_text(_at(run, 'program', 'hash'))}"),
+        *([("Bundle", _text(_at(run, "bundle")))] if _at(run, "bundle") else []),
         ("Answer format", _text(_at(run, "format"))),
         ("Demos", _demos(_at(run, "demos"))),
         ("Data", f"{_text(_at(run, 'data', 'name'))}, sha256 {_text(_at(run, 'data', 'sha256'))}"),
         ("Part", f"{_text(_at(run, 'data', 'part'))}, {_text(_at(run, 'data', 'n'))} transcripts"),
         ("Split", _text(_at(run, "data", "split"))),
         *([("Test part scored so far", _text(looks))] if looks is not None else []),
+        *([("Chosen among", f"{tried_of(run)} configurations")] if tried_of(run) is not None else []),
         ("Seeds", _text(_at(run, "seeds"))),
     ]
     return Grid("What was run", ("Setting", "Value"), tuple(rows), texts=2)

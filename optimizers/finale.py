@@ -18,6 +18,7 @@ from ..data.store import canonical
 from ..data.transcripts import Dataset, Transcript
 from ..errors import CheckFailed
 from ..eval.arm import Advance
+from ..eval.choice import record_choice
 from ..eval.job import Outcome, run_evaluation
 from ..programs.saving import save_program
 from .examination import Asking, Unscored, check_failures, decided
@@ -27,6 +28,7 @@ from .search_plan import SearchPlan
 from .search_report import Ranked, report, sentences
 from .space import Choices, describe, key
 from .study import SCORED, Keeper, outcome, paid_for, result
+from .thresholds import fitted_here
 from .trial import Trial
 
 FINALISTS = 3
@@ -74,7 +76,10 @@ class Finale:
         program = self._saved(best, self.folder / "program.json")
         arm = self.asking.places.arm(best.chosen, str(program))
         self.asking.places.close()
-        outcome_ = run_evaluation(self.plan.base.job(arm), say=self.say, advance=self.advance)
+        notes = () if best.fit is None else (fitted_here(best.value),)
+        outcome_ = run_evaluation(self.plan.base.job(arm, notes), say=self.say, advance=self.advance)
+        choice = best.choice(self.folder.name, document["tried"], self.plan.goals.objective)
+        record_choice(outcome_.folder, outcome_.scores, choice)
         document |= {
             "best": best.to_dict(),
             "says": sentences(best, finalists, self.plan, document),

@@ -18,7 +18,8 @@ from ..engines.lm import language_model
 from ..engines.ollama_api import largest_model
 from ..errors import InputError
 from ..eval.arm import Advance, ArmSettings, opened, translate_all
-from ..eval.grids import Grid, figure
+from ..eval.choice import Choice, record_choice
+from ..eval.grids import Grid
 from ..eval.job import Outcome, run_evaluation
 from ..eval.models import ModelRecord
 from ..programs.builtin import BUILT_IN
@@ -33,7 +34,7 @@ from .plan import Plan
 from .proposals import Proposer
 from .room import Room, measured_rates
 from .strategies import BASELINES, NONE_MADE, STRATEGIES, Eligible, Setting, eligible
-from .thresholds import fit_thresholds
+from .thresholds import fit_thresholds, fitted_here
 from .trial import Cost, Trial, objective_of
 from .verdict import Verdict, judge, trials_table
 
@@ -74,6 +75,20 @@ class Result:
             for name, cost in self.preparation.items()
         ]
         return replace(grid, notes=(*grid.notes, *asked))
+
+    def record(self, by: str, tried: int, objective: MetricName) -> None:
+        """Note in the best program's run how it was chosen: by the optimization of that name, among so many."""
+        best, whole = self.verdict.best, self.verdict.best.whole or self.verdict.best.first
+        choice = Choice(
+            by=by,
+            tried=tried,
+            objective=objective,
+            score=whole.value,
+            n=whole.n,
+            out_of_fold=best.fit is not None,
+            demos=tuple(t.id for t in best.candidate.demos),
+        )
+        record_choice(self.outcome.folder, self.outcome.scores, choice)
 
     def to_dict(self, objective: MetricName) -> dict[str, Any]:
         """A JSON-ready dictionary."""
@@ -348,7 +363,4 @@ def _notes(verdict: Verdict) -> tuple[str, ...]:
     best = verdict.best
     if best.fit is None or best.whole is None:
         return ()
-    return (
-        f"The program's thresholds were fitted on these transcripts, so these scores flatter it: out of fold the mean is "
-        f"{figure(best.whole.value)}.",
-    )
+    return (fitted_here(best.whole.value),)

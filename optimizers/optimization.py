@@ -68,6 +68,7 @@ def optimize(
             arm = plan.arm(model, route)
             say(f"\n{title(arm)}")
             results.append(Ground(plan, arm, dataset, folder, say, advance).result())
+    tried = sum(len(r.trials) for r in results)
     document = {
         "schema": SCHEMA_VERSION,
         "folder": str(folder),
@@ -75,9 +76,11 @@ def optimize(
         "data": {"name": dataset.name, "sha256": dataset.sha256, "dev": len(dataset.part("dev"))},
         "feature_set": {"id": plan.feature_set.id, "hash": plan.feature_set.hash},
         "seed": plan.seed,
-        "tried": sum(len(r.trials) for r in results),
+        "tried": tried,
         "results": [r.to_dict(plan.objective) for r in results],
     }
+    for result in results:
+        result.record(folder.name, tried, plan.objective)
     write_private(folder / "optimize.json", canonical(document) + b"\n")
     write_private(folder / "report.md", _report(plan, results).encode("utf-8"))
     return Optimized(folder, document, tuple(results))

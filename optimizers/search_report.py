@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
+from ..eval.choice import Choice
 from ..eval.grids import Grid, figure
 from ..eval.tables import METRIC_NAMES
 from .goals import broken, keeps, latency
+from .metric import MetricName
 from .space import Value, describe
 from .study import PRUNED, SCORED, place_of, result, tried
 from .thresholds import ThresholdFit
@@ -48,6 +50,18 @@ class Ranked:
     def latency(self) -> float:
         """Mean seconds of a transcript."""
         return latency(self.trial.first.cost)
+
+    def choice(self, by: str, tried: int, objective: MetricName) -> Choice:
+        """That it was chosen by the search of that name, among so many."""
+        return Choice(
+            by=by,
+            tried=tried,
+            objective=objective,
+            score=self.value,
+            n=self.trial.first.n,
+            out_of_fold=self.fit is not None,
+            demos=tuple(t.id for t in self.trial.candidate.demos),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary without any text of a transcript."""

@@ -26,6 +26,7 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
+from ..eval.grids import figure
 from ..eval.intervals import group_numbers
 from ..eval.metrics import FALSE, TRUE, AnswerTable, Floats
 from .metric import Objective
@@ -96,6 +97,14 @@ def apply_thresholds(table: AnswerTable, thresholds: Mapping[str, float]) -> Ans
     limits = np.array([thresholds.get(f, np.nan) for f in table.features])
     decided = _has_p(table) & ~np.isnan(limits)
     return replace(table, state=np.where(decided, table.p_true >= limits, table.state).astype(np.int8))
+
+
+def fitted_here(out_of_fold: float | None) -> str:
+    """What a reader of scores on the transcripts that thresholds were fitted on must know."""
+    return (
+        "The program's thresholds were fitted on these transcripts, so these scores flatter it: out of fold the mean is "
+        f"{figure(out_of_fold)}."
+    )
 
 
 def _has_p(table: AnswerTable) -> Mask:

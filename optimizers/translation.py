@@ -101,7 +101,6 @@ def _left(ground: _Ground, dataset: Dataset, folder: Path) -> ChosenTranslator:
     against = None if best is default or default.score.value is None else paired_difference(best.score, default.score)
     save_translator(best.candidate.program(plan.feature_set), program)
     says = sentences(best, against, trials)
-    scored, demos = len(parts.scored), len(parts.demos)
     document = {
         "schema": SCHEMA_VERSION,
         "stage": "translate",
@@ -109,7 +108,7 @@ def _left(ground: _Ground, dataset: Dataset, folder: Path) -> ChosenTranslator:
         "program": str(program),
         "model": identity.to_dict(),
         "objective": {"name": "chrf_less_losses", "lost": LOST, "copied": COPIED},
-        "data": {"name": dataset.name, "sha256": dataset.sha256, "demos": demos, "scored": scored},
+        "data": {"name": dataset.name, "sha256": dataset.sha256, **parts.sizes},
         "feature_set": {"id": plan.feature_set.id, "hash": plan.feature_set.hash},
         "seed": plan.seed,
         "tried": len(trials),
@@ -138,6 +137,11 @@ class PoolParts:
     demos: tuple[Transcript, ...]
     scored: tuple[Transcript, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many there are of each."""
+        return {"demos": len(self.demos), "scored": len(self.scored)}
 
 
 def divide_pool(dataset: Dataset, plan: Plan) -> PoolParts:

@@ -295,3 +295,57 @@ def test_another_feature_set_in_another_language(balin, tmp_path, monkeypatch):
     assert found.code == 2
     assert "3 demos were asked for" in found.err
     assert texts_asked(engine)
+
+
+class TestBundle:
+    @pytest.fixture
+    def bundle(self, balin, engine, tmp_path):
+        data = write_calls(tmp_path / "calls.csv", some_calls(4))
+        made = ("--data", data, *EMBEDDED, "--demos", 0, "--format", "json", "--name", "mine")
+        assert balin("evaluate", *made).code == 0
+        assert balin("export", "runs/mine", "--to", "mine.balin").code == 0
+        return "mine.balin"
+
+    def test_a_bundle_is_scored(self, balin, bundle, tmp_path):
+        data = write_calls(tmp_path / "site.csv", some_calls(3, 300))
+        found = balin("evaluate", "--data", data, "--program", bundle, "--name", "site", "--json")
+        assert found.code == 0, found.err
+        document = found.document
+        assert (document["n"], document["format"], document["engine"], document["model"]) == (
+            3,
+            "json",
+            "embedded",
+            "smollm2:135m",
+        )
+        assert document["bundle"]["path"] == bundle
+        run = json.loads((tmp_path / "runs/site/run.json").read_text())
+        assert run["command"].endswith(f"--program {bundle} --name site --json")
+        program = ("--data", data, *EMBEDDED, "--program", "runs/mine/program.json", "--name", "program")
+        assert balin("evaluate", *program).code == 0
+        for command in (("report", "runs/site"), ("errors", "runs/site"), ("compare", "runs/site", "runs/program")):
+            assert balin(*command).code == 0
+        assert "bundle cannot be taken apart" in balin("export", "runs/site", "--to", "again.balin").err
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (("--format", "probe"), "--format probe contradicts"),
+            (("--model", "qwen2.5-coder:1.5b"), "--model qwen2.5-coder:1.5b contradicts"),
+            (("--demos", 3), "--demos 3 contradicts"),
+            (("--language", "fa"), "--language fa contradicts"),
+            (("--route", "translated"), "--route translated contradicts"),
+            (("--translator-program", "t.json"), "--translator-program t.json contradicts"),
+            (("--seed", 1), "--seed: a bundle draws nothing"),
+        ],
+    )
+    def test_what_contradicts_it_is_refused(self, balin, bundle, options, said):
+        found = balin("evaluate", "--data", "calls.csv", "--program", bundle, *options)
+        assert found.code == 2
+        assert said in found.err
+
+    def test_what_is_none(self, balin, bundle):
+        found = balin("evaluate", "--data", "calls.csv", "--program", "none.balin")
+        assert (found.code, "there is no such bundle" in found.err) == (2, True)
+        found = balin("evaluate", "--data", "calls.csv", "--program", "runs/mine")
+        assert found.code == 2
+        assert "runs/mine/program.json" in found.err

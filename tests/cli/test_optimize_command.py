@@ -123,7 +123,16 @@ def test_the_best_program_its_run_and_all_that_was_tried(balin, pupil, data) -> 
     assert program.hash() == run["program"]["hash"] == coverage["program"]
     assert len(program.predict.demos) == 13
     folder = Path(found.document["folder"])
+    (chosen,) = run["chosen"]
+    assert (chosen["by"], chosen["tried"], chosen["score"], chosen["n"]) == (folder.name, 3, 1.0, 26)
+    assert chosen["demos"] == coverage["demos"]
     assert json.loads((folder / "optimize.json").read_text()) == found.document
+    # The winner's file, scored on test, is shown beside dev; and the number tried goes into the bundle.
+    test = balin("evaluate", "--data", data, *EMBEDDED, "--part", "test", "--program", result["program"], "--json")
+    assert test.code == 0, test.err
+    assert (test.document["tried"], test.document["dev"]["n"]) == (3, 26)
+    assert "Dev beside test" in test.err
+    assert balin("export", test.document["run"], "--to", "won.balin", "--allow-demos", "--json").document["tried"] == 3
     report = (folder / "report.md").read_text()
     assert "coverage" in report
     assert "Patient" not in report

@@ -110,6 +110,10 @@ def test_the_best_configuration_its_run_and_all_that_was_tried(balin, pupil, dat
     assert (run["data"]["part"], run["data"]["n"]) == ("dev", 26)
     assert load_program(Path(document["program"]), SET).hash() == run["program"]["hash"] == best["program"]
     folder = Path(document["folder"])
+    assert [(c["by"], c["tried"], c["score"]) for c in run["chosen"]] == [(folder.name, 12, 1.0)]
+    assert run["chosen"][0]["demos"] == best["demos"]
+    bundle = balin("export", document["run"], "--to", "won.balin", "--allow-demos", "--json").document
+    assert (bundle["tried"], [d["id"] for d in bundle["demos"]]) == (12, best["demos"])
     assert json.loads((folder / "search.json").read_text()) == document
     assert "Patient" not in (folder / "report.md").read_text()
     assert not list(Path("runs").rglob("*.log.jsonl"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from calls import IDENTITY, SET, some_calls, write_calls  # type: ignore[import-not-found]
@@ -123,46 +122,89 @@ class TestDemos:
             exported(again)
 
 
-class TestTried:
-    def write(self, folder: Path, name: str, **changes):
-        run = json.loads((folder / "run.json").read_text())
-        result = {"best": {"program": run["program"]["hash"], "demos": ["x1", "x2", "x3"]}}
-        result |= {"model": run["model"]["name"], "route": "direct"} | changes
-        place = folder.parent / f"optimize-{name}"
-        place.mkdir()
-        (place / "optimize.json").write_text(json.dumps({"schema": 1, "tried": 7, "results": [result]}))
-        return place / "optimize.json"
+def choice(by="optimize-one", tried=7, demos=(), score=0.412):
+    """As an optimization notes it in its winner's run."""
+    return {
+        "by": by,
+        "tried": tried,
+        "objective": "mcc",
+        "score": score,
+        "n": 4,
+        "out_of_fold": False,
+        "demos": list(demos),
+    }
 
-    def test_an_optimization_that_the_program_won_tells_how_many(self, make_run):
+
+class TestTried:
+    def test_the_run_tells_how_many_and_by_what(self, make_run):
         folder = make_run(format="json")
-        self.write(folder, "one")
-        self.write(folder, "other-route", route="translated")
-        self.write(folder, "other-model", model="m")
+        edit(folder, "run.json", lambda run: run.update(chosen=[choice()]))
         made = exported(folder)
         assert made.manifest.tried == 7
-        assert "7 configurations" in made.files["MODEL_CARD.md"].decode()
-        self.write(folder, "two")
-        assert exported(folder).manifest.tried == 14
+        assert "7 configurations (optimize-one)" in made.files["MODEL_CARD.md"].decode()
+        edit(folder, "run.json", lambda run: run.update(chosen=[choice(), choice("search-two", 40)]))
+        made = exported(folder).manifest
+        assert made.tried == 47
+        assert [(c.by, c.tried, c.objective, c.score) for c in made.chosen] == [
+            ("optimize-one", 7, "mcc", 0.412),
+            ("search-two", 40, "mcc", 0.412),
+        ]
 
-    @pytest.mark.parametrize("content", ["", "[]", '{"schema": 2}', '{"schema": 1, "results": [{}], "tried": 1}'])
-    def test_what_is_none_tells_nothing(self, make_run, content):
+    def test_a_run_of_an_earlier_balin_tells_nothing(self, make_run):
         folder = make_run(format="json")
-        self.write(folder, "one").write_text(content)
-        assert exported(folder).manifest.tried is None
+        edit(folder, "run.json", lambda run: [run.pop(k) for k in ("chosen", "dev", "bundle")])
+        made = exported(folder).manifest
+        assert (made.tried, made.chosen, made.dev) == (None, (), None)
 
     def test_it_names_the_demos_of_a_program_file(self, make_run, tmp_path):
         data = write_calls(tmp_path / "own.csv", [*some_calls(5, 900, part="pool"), *some_calls(4, part="dev")])
         folder = make_run(data, **CORPUS_DEMOS)
         edit(folder, "run.json", lambda run: run["demos"].update(ids=[]))
-        self.write(folder, "one")
+        edit(folder, "run.json", lambda run: run.update(chosen=[choice(demos=("x1", "x2", "x3"))]))
         with pytest.raises(InputError, match="x1, x2, x3"):
             exported(folder)
+
+    def test_the_card_shows_dev_beside_test(self, make_run, tmp_path):
+        data = write_calls(tmp_path / "own.csv", [*some_calls(4, part="dev"), *some_calls(3, 50, part="test")])
+        first = make_run(data, format="json", part="dev", name="first")
+        warned = "The program's thresholds were fitted on these transcripts"
+        edit(first, "run.json", lambda run: run.update(chosen=[choice()], warnings=[warned]))
+        program = {"program": str(first / "program.json"), "demos": None}
+        made = exported(make_run(data, part="test", **program))
+        card = made.files["MODEL_CARD.md"].decode()
+        assert "### Dev beside test" in card
+        assert "Configurations tried: 7." in card
+        assert f"Of the scores on dev: {warned}" in card
+        assert made.manifest.dev is not None
+        assert (made.manifest.dev.run, made.manifest.dev.n) == ("first", 4)
+        assert made.manifest.on_dev() == made.manifest.dev
+        on_dev = exported(first).manifest
+        assert on_dev.dev is None
+        assert on_dev.on_dev() == made.manifest.dev
+
+
+def test_what_a_run_warns_of_stands_beside_its_scores(make_run):
+    folder = make_run(format="json")
+    warned = "The program's thresholds were fitted on these transcripts, so these scores flatter it."
+    edit(folder, "run.json", lambda run: run.update(warnings=[warned]))
+    made = exported(folder)
+    scores = made.files["MODEL_CARD.md"].decode().partition("## How well it does")[2].partition("## What to know")[0]
+    assert f"- {warned}" in scores
+    assert made.manifest.warnings == (warned,)
+    assert f"the run warns: {warned}" in made.notes
 
 
 class TestRefused:
     def test_no_run(self, tmp_path):
         with pytest.raises(RunError, match=r"no run\.json"):
             exported(tmp_path)
+
+    def test_a_baseline(self, make_run):
+        folder = make_run(format="json")
+        edit(folder, "run.json", lambda run: run.update(trained_on={"n": 3, "part": "pool"}))
+        (folder / "program.json").unlink()
+        with pytest.raises(InputError, match="asks no model"):
+            exported(folder)
 
     def test_another_feature_set(self, make_run, tmp_path):
         path = tmp_path / "own.yaml"

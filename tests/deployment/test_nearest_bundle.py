@@ -21,6 +21,7 @@ from balin.deployment.batch import Batch, run_batch
 from balin.deployment.bundle import read_bundle, write_bundle
 from balin.deployment.export import export_run, extract_step
 from balin.deployment.manifest import STEPS
+from balin.deployment.scoring import score_bundle, settings_of
 from balin.errors import EngineUnavailable, InputError, ModelChanged, ProgramError
 from balin.eval.job import run_evaluation
 from balin.programs.extractor import Extractor
@@ -116,6 +117,48 @@ def test_a_batch_asks_what_the_program_asks_and_nothing_twice(bundle, engine, em
     again = run_batch(Batch(bundle=bundle, file=data, out=tmp_path / "answers.csv"))
     assert len(engine.asked) == 5
     assert again.document()["stored"] == 5
+
+
+class TestScored:
+    def scored(self, bundle, data, tmp_path, **fields: Any):
+        return score_bundle(
+            bundle, replace(job(tmp_path, data, **fields), arm=settings_of(bundle, {}), out=tmp_path / "s")
+        )
+
+    def test_it_gives_the_answers_and_facts_of_its_program(self, bundle, tmp_path):
+        data = write_calls(tmp_path / "new.csv", some_calls(5, 50, remark="fever"))
+        path = str(tmp_path / "nearest.json")
+        by_program = run_evaluation(job(tmp_path, data, program=path, demos=None, out=tmp_path / "p"))
+        by_bundle = self.scored(bundle, data, tmp_path)
+        assert by_bundle.scores == by_program.scores
+        assert by_bundle.run["demos"] == by_program.run["demos"]
+        assert by_bundle.run["program"] | {"asked": ""} == by_program.run["program"] | {"asked": ""}
+        assert settings_of(bundle, {"demos": 2}) == settings_of(bundle, {})
+        with pytest.raises(InputError, match=r"--demos 4 contradicts .*, which has 2\."):
+            settings_of(bundle, {"demos": 4})
+
+    def test_what_it_may_show_is_withheld_and_not_refused(self, make_run, engine, tmp_path):
+        calls = [*some_calls(3, 900), *some_calls(2, 50)]
+        data = write_calls(tmp_path / "new.csv", calls)
+        texts = [t.text for t in job(tmp_path, data).dataset][:3]
+        write_bundle(tmp_path / "b", export_run(make_run(program(texts=texts)), SET, allow_demos=True).files)
+        engine.asked.clear()
+        made = self.scored(read_bundle(tmp_path / "b"), data, tmp_path)
+        assert made.scores.n == 5
+        for messages in engine.asked:
+            shown = {m.content for m in messages[:-1] if m.role == "user"}
+            assert messages[-1].content not in shown
+            assert len(shown) == 2
+
+    def test_another_embedder_is_refused_before_anything_is_asked(self, bundle, engine, tmp_path, monkeypatch):
+        class Other(WordEmbedder):  # type: ignore[misc]
+            identity = replace(WordEmbedder.identity, version="2")
+
+        take_embedder(monkeypatch, Other())
+        engine.asked.clear()
+        with pytest.raises(ModelChanged):
+            self.scored(bundle, write_calls(tmp_path / "new.csv", some_calls(2, 50)), tmp_path)
+        assert engine.asked == []
 
 
 def test_a_patients_own_demos_are_not_shown_to_that_patient(make_run, engine, tmp_path):

@@ -27,6 +27,7 @@ from balin.errors import (
     PromptTooLong,
     RunError,
 )
+from balin.eval.answered import Answered
 from balin.eval.arm import Arm, ArmSettings
 from balin.eval.models import ModelRecord
 from balin.programs.saving import save_program
@@ -90,7 +91,7 @@ def test_every_format_by_both_routes_reads_what_the_model_says(tmp_path, engine,
     assert answers_of(result) == gold_of(calls)
     assert [t.id for t in result.transcripts] == ["c0", "c1", "c2"]
     assert result.extractor.format == answer_format
-    table = result.table(SET)
+    table = Answered.of(result).table(SET)
     assert (table.gold == table.state).all()
     assert set(texts_asked(engine)) == {t.text if route == "direct" else to_english(t.text) for t in scored}
 

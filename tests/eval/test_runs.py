@@ -39,7 +39,7 @@ def text_file(text):
 
 
 def result_of(transcripts, extractions):
-    """As much of an `ArmResult` as the writers read."""
+    """As much of an `Answered` as the writers read."""
     return SimpleNamespace(transcripts=tuple(transcripts), extractions=tuple(extractions))
 
 
