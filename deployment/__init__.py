@@ -5,8 +5,9 @@ bundle.py       a bundle as a folder or a zip: written whole, checked whole befo
 runner.py       its steps on one text, without DSPy
 batch.py        its steps over a data file, with a store
 output.py       the answers as a file
-export.py       a run to a bundle; this file alone needs DSPy's program
-provenance.py   where a program's demos come from, and among how many it was chosen
+scoring.py      its steps over labelled data, scored as any other run; this file needs DSPy
+export.py       a run to a bundle; this file needs DSPy's program
+provenance.py   where a program's demos come from
 card.py         the model card
 modelfile.py    the same program as a model of Ollama's
 """

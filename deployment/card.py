@@ -39,6 +39,7 @@ def model_card(manifest: Manifest, step: ExtractStep, scores: Scores, labels: Ma
         *(["\n".join(f"- {escape(w)}" for w in manifest.warnings)] if manifest.warnings else []),
         summary_table(scores).markdown(),
         *([f"### {beside.title}", beside.markdown()] if beside is not None else []),
+        "### By feature",
         feature_table(scores, labels).markdown(),
         "## What to know",
         "\n".join(f"- {escape(w)}" for w in warnings_of(known, scores, labels)) or "Nothing beyond the tables.",

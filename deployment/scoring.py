@@ -124,8 +124,10 @@ def score_bundle(
         EngineUnavailable: No model to ask, or another one; what was answered is in the store.
     """
     ready = prepare(job)
-    made = _Scoring(bundle, job, ready, say, advance).answered()
-    return finish(job, ready, made, past_of_bundle(bundle))
+    work = _Scoring(bundle, job, ready, say, advance)
+    made = work.answered()
+    # With another model the bundle's program was neither chosen nor scored.
+    return finish(job, ready, made, None if work.changed else past_of_bundle(bundle))
 
 
 def past_of_bundle(bundle: Bundle) -> dict[str, Any]:
@@ -149,6 +151,7 @@ class _Scoring:
     advance: Advance
     notes: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
+    changed: bool = False
 
     def answered(self) -> Answered:
         """The answers for all transcripts: translated first, with one model loaded, and then read, with the other."""
@@ -209,6 +212,7 @@ class _Scoring:
     def _note_change(self, found: ModelIdentity, step: TranslateStep | ExtractStep) -> None:
         changed = model_change(found, self.bundle.model(step))
         if changed is not None:
+            self.changed = True
             self.notes.append(
                 f"{changed[0].upper()}{changed[1:]}: these are the scores of the bundle's prompt with this model."
             )

@@ -20,7 +20,9 @@ search_record.py · search_figures.py    what a search left
 disagreements.py    on which transcripts the arms differ
 page.py             report.html, from page.html.j2, page.css and page.js
 arm.py              one program × one model × one route at work over a part
+answered.py         what was answered and by which program, whoever asked the model
 job.py              one evaluation from files to a run folder
+choice.py           how a program was chosen and what it scored on dev, found again by later runs of it
 runs.py             the run folder
 models.py           which model digests a folder began with
 recorded.py         the recorded results and answers of the shipped corpus

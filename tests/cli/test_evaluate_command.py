@@ -320,9 +320,8 @@ class TestBundle:
         assert document["bundle"]["path"] == bundle
         run = json.loads((tmp_path / "runs/site/run.json").read_text())
         assert run["command"].endswith(f"--program {bundle} --name site --json")
-        program = ("--data", data, *EMBEDDED, "--program", "runs/mine/program.json", "--name", "program")
-        assert balin("evaluate", *program).code == 0
-        for command in (("report", "runs/site"), ("errors", "runs/site"), ("compare", "runs/site", "runs/program")):
+        assert balin("evaluate", "--data", "calls.csv", "--program", bundle, "--name", "same").code == 0
+        for command in (("report", "runs/site"), ("errors", "runs/site"), ("compare", "runs/mine", "runs/same")):
             assert balin(*command).code == 0
         assert "bundle cannot be taken apart" in balin("export", "runs/site", "--to", "again.balin").err
 

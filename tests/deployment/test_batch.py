@@ -255,3 +255,34 @@ def test_it_needs_neither_dspy_nor_optuna(bundle, data, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "6 []"
     assert out.read_text().splitlines()[1].startswith("c100,")
+
+
+KILLED = """
+import os, signal, sys
+sys.path[:0] = {paths!r}
+import pytest
+from pathlib import Path
+from calls import WordEngine, take
+from balin.deployment.batch import Batch, run_batch
+from balin.deployment.bundle import read_bundle
+
+def dies(number):
+    if number == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+take(pytest.MonkeyPatch(), WordEngine(deaf={{"pain"}}, before=dies))
+run_batch(Batch(bundle=read_bundle(Path({bundle!r})), file=Path({data!r}), out=Path({out!r})))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_a_killed_job_goes_on_and_asks_nothing_again(bundle, data, tmp_path, fresh):
+    made = batch(bundle, data, tmp_path)
+    paths = [p for p in sys.path if p.endswith(("/tests/eval", "/tests/engines"))]
+    code = KILLED.format(paths=paths, bundle=str(bundle.path), data=str(data), out=str(made.out))
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == -9
+    assert not made.out.exists()
+    engine = fresh()
+    done = run_batch(made)
+    assert (engine.requests, done.document()["stored"]) == (3, 3)
+    assert [r["id"] for r in rows(done)] == [f"c{n}" for n in range(100, 106)]

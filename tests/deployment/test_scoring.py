@@ -336,6 +336,12 @@ class TestWhatContradicts:
         made = score(bundle, data, tmp_path, accept_model_change=True)
         assert [w for w in made.run["warnings"] if "the scores of the bundle's prompt with this model" in w]
 
+    def test_the_scores_on_dev_are_not_another_models(self, on_dev, parts, tmp_path, monkeypatch):
+        bundle = bundle_of(on_dev, tmp_path)
+        assert score(bundle, parts, tmp_path, part="test").run["dev"] is not None
+        take(monkeypatch, WordEngine(identity=replace(IDENTITY, digest="sha256:" + "b" * 64)))
+        assert score(bundle, parts, tmp_path, part="test", accept_model_change=True).run["dev"] is None
+
 
 def test_what_is_a_bundle(make_bundle, make_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
