@@ -1,4 +1,4 @@
-"""The two figures of the README, from the recorded answers: MCC by feature, and quality against time.
+"""Two figures from the recorded answers: MCC by feature (in the README), and quality against time.
 
     .venv/bin/python benchmarks/readme_figures.py                 # into docs/figures/
 

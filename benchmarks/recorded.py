@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="replace the recorded results that Balin ships")
     parser.add_argument("--slots", type=int, default=1, help="requests at once; seconds are then shares of the time")
     parser.add_argument("--limit", type=int, help="only the first transcripts of each part")
+    parser.add_argument("--remark", help="what else there is to say of the machine and the engine")
     options = parser.parse_args()
     feature_set = load_feature_set("palliative13")
     corpus = read_corpus(feature_set)
@@ -61,7 +62,8 @@ def main() -> None:
         "what": f"{f'the first {options.limit}' if options.limit else 'all'} of the {len(corpus.part('dev'))} calls of the "
         f"corpus's dev part, {MODEL}, 3 random demos",
         "date": date.today().isoformat(),
-        "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, no GPU",
+        "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, no GPU"
+        + (f"; {options.remark}" if options.remark else ""),
         "arms": [{"name": n, **_kept(o)} for (n, part), o in outcomes.items() if part == "dev"],
     }
     if options.write:
