@@ -295,8 +295,7 @@ def _measured(replayed: Replayed, seeds: range) -> dict[str, Any]:
         row |= {f"{name}_mean": round(float(np.mean(r)), 4) for name, r in regrets.items()}
         budgets.append(row)
     within = next(r["search_median"] for r in budgets if r["share"] == AT) <= LIMIT
-    # Where both hold the same best, neither is better.
-    better = all(r["search_mean"] <= r["random_mean"] for r in budgets if r["share"] >= FROM)
+    better = all(r["search_mean"] < r["random_mean"] for r in budgets if r["share"] >= FROM)
     return {
         "configurations": len(scores), "notes": len(replayed.gold.ids), "calls": replayed.calls, "best": round(top, 4),
         "worst": round(min(scores.values()), 4), "median": round(float(np.median(list(scores.values()))), 4),

@@ -51,7 +51,7 @@ def command(**options: Any) -> int:
     aside = options["as_json"]
     note(
         f"{options['limit']} transcripts of the shipped corpus (synthetic Persian calls), model {options['model']} inside this "
-        "process: two routes, two ways to ask, then a program of its own. On two quiet cores a quarter of an hour; a second run "
+        "process: two routes, two ways to ask, then a program of its own. On two busy cores it may take half an hour; a second run "
         "takes seconds."
     )
     outcomes = []
