@@ -121,6 +121,7 @@ def _own_program(options: dict[str, Any], feature_set: FeatureSet, dataset: Data
         english="given",
         strategies=("coverage",),
         candidates=1,
+        demos=4,
         limit=None,
         thresholds=False,
         engines=EngineSettings(choice="embedded"),

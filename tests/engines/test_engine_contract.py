@@ -13,7 +13,7 @@ import pytest
 
 from balin.engines.embedded import EmbeddedEngine
 from balin.engines.ollama import OllamaEngine
-from balin.engines.protocol import ChatRequest, Engine, Message, Telemetry
+from balin.engines.protocol import ChatRequest, Completion, Engine, Message, Telemetry
 from balin.engines.slots import each
 from balin.errors import IncompleteAnswer, PromptTooLong
 
@@ -190,8 +190,15 @@ def test_several_slots_answer_at_once_as_one_does(small_engine: EmbeddedEngine) 
             several.chat(long)
     finally:
         several.close()
-    for one, other in zip(alone, together, strict=True):
-        # Sums of a batch are rounded otherwise than those of one, so probabilities differ a little.
-        best = one.tokens[0]
-        assert math.exp(dict(other.tokens[0].top)[best.token]) == pytest.approx(math.exp(best.logprob), abs=0.05)
+    # Sums of a batch are rounded otherwise than those of one, so probabilities differ a little, by the machine.
+    for place, other in enumerate(together):
+        gaps = [_gap(one, other) for one in alone]
+        assert gaps.index(min(gaps)) == place, "each prompt has its own answer"
+        assert gaps[place] < 0.2
     assert caught.value.limit == 512, "each slot has the whole context"
+
+
+def _gap(one: Completion, other: Completion) -> float:
+    """The largest difference of a first token's probability between two answers."""
+    first, second = (dict(answer.tokens[0].top) for answer in (one, other))
+    return max(abs(math.exp(first.get(t, -math.inf)) - math.exp(second.get(t, -math.inf))) for t in {*first, *second})
