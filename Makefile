@@ -15,7 +15,7 @@ help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 	@echo "  PYTHON=python3.12 (or a path) chooses the Python that .venv is made with."
 
-demo: setup  ## read a dozen Persian transcripts with a small model, by both routes, and score them
+demo: setup  ## read ten Persian transcripts with a small model, by both routes, and score them
 	$(BALIN) models pull $(DEMO_MODEL)
 	$(BALIN) demo
 

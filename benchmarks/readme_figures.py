@@ -1,4 +1,4 @@
-"""Two figures from the recorded answers: MCC by feature (in the README), and quality against time.
+"""The two figures of the README from the recorded answers: MCC by feature, and what translating changes.
 
     .venv/bin/python benchmarks/readme_figures.py                 # into docs/figures/
 
@@ -15,15 +15,18 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from balin.eval.comparison import compare_runs
+from balin.eval.difference_figures import draw_translation
 from balin.eval.drawing import Drawing, style
-from balin.eval.figures import draw_cost, draw_mcc
+from balin.eval.figures import draw_mcc
+from balin.eval.metrics import AnswerTable
 from balin.eval.recorded import recorded_predictions, recorded_results
 from balin.eval.runs import answer_table
-from balin.eval.shown import Selection, select
+from balin.eval.shown import Run
 from balin.signatures.features import load_feature_set
 
 LIMIT = 150_000  # bytes of a figure
-FORMAT = "probe"  # of the arms in the figure by feature: more than three arms cannot be told apart there
+FORMAT = "probe"  # of the arms in the figures: more than three arms cannot be told apart by feature
 
 
 def main() -> None:
@@ -32,20 +35,17 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=Path("docs/figures"))
     folder = parser.parse_args().to
     results, answers = recorded_results(), recorded_predictions()
-    arms = [arm for arm in results["arms"] if ((answers["arm"] == arm["name"]) & (answers["part"] == "dev")).any()]
+    comparison = compare_runs(_runs(results, answers))
     with style():
-        drawings = [
-            draw_mcc(_selection([a for a in arms if a["format"] == FORMAT], answers)),
-            draw_cost(_selection(arms, answers)),
-        ]
+        drawings = [draw_mcc(comparison.selection), draw_translation(comparison)]
     written = [str(_written(drawing, folder)) for drawing in drawings if drawing is not None]
     print(json.dumps({"what": results["what"], "date": results["date"], "written": written}))
 
 
-def _selection(arms: list[dict[str, Any]], answers: pd.DataFrame) -> Selection:
-    feature_set = load_feature_set("palliative13")
-    labels = {f.id: f.short["en"] for f in feature_set}
-    runs = [
+def _runs(results: dict[str, Any], answers: pd.DataFrame) -> list[tuple[Run, AnswerTable]]:
+    """The arms of that format, the direct one first."""
+    labels = {f.id: f.short["en"] for f in load_feature_set("palliative13")}
+    return [
         (
             {
                 "name": arm["name"],
@@ -59,9 +59,9 @@ def _selection(arms: list[dict[str, Any]], answers: pd.DataFrame) -> Selection:
             },
             answer_table(answers[(answers["arm"] == arm["name"]) & (answers["part"] == "dev")]),
         )
-        for arm in arms
+        for arm in results["arms"]
+        if arm["format"] == FORMAT and arm["english"] != "given"
     ]
-    return select(runs)
 
 
 def _written(drawing: Drawing, folder: Path) -> Path:

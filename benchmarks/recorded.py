@@ -1,8 +1,10 @@
 """The recorded results of the shipped corpus, which the demo and the README show: measures them and writes them down.
 
     .venv/bin/python benchmarks/recorded.py --out runs/recorded                  # dev, more than an hour on two cores; resumes
-    .venv/bin/python benchmarks/recorded.py --out runs/recorded --parts dev pool # and the pool, for replays
+    .venv/bin/python benchmarks/recorded.py --out runs/recorded --parts pool     # the pool, for replays
     .venv/bin/python benchmarks/recorded.py --out runs/recorded --write          # and replaces what Balin ships in eval/
+
+`--write` replaces the shipped answers of the arms and parts that were run and keeps the others; the table is that of dev.
 
 The embedded default model reads the dev part by both routes, with the study's protocol and with the format `probe`, and the
 same demos. The route on given English is the ceiling of translating, not evidence for it. The test part stays locked.
@@ -27,7 +29,6 @@ from balin.engines.opening import EngineSettings
 from balin.eval import recorded
 from balin.eval.arm import ArmSettings
 from balin.eval.job import Job, Outcome, run_evaluation
-from balin.eval.tables import compare_table
 from balin.signatures.features import FeatureSet, load_feature_set
 
 MODEL = "qwen2.5-coder:1.5b"
@@ -51,6 +52,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="replace the recorded results that Balin ships")
     parser.add_argument("--slots", type=int, default=1, help="requests at once; seconds are then shares of the time")
     parser.add_argument("--limit", type=int, help="only the first transcripts of each part")
+    parser.add_argument(
+        "--no-seconds", action="store_true", help="leave seconds out: the machine or the engine was not itself"
+    )
     parser.add_argument("--remark", help="what else there is to say of the machine and the engine")
     options = parser.parse_args()
     feature_set = load_feature_set("palliative13")
@@ -58,23 +62,38 @@ def main() -> None:
     outcomes = {
         (name, part): _run(name, part, corpus, feature_set, options) for part in options.parts for name in options.arms
     }
-    result = {
-        "what": f"{f'the first {options.limit}' if options.limit else 'all'} of the {len(corpus.part('dev'))} calls of the "
-        f"corpus's dev part, {MODEL}, 3 random demos",
-        "date": date.today().isoformat(),
-        "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, no GPU"
-        + (f"; {options.remark}" if options.remark else ""),
-        "arms": [{"name": n, **_kept(o)} for (n, part), o in outcomes.items() if part == "dev"],
-    }
     if options.write:
-        folder = Path(recorded.__file__).parent
+        _write(outcomes, options)
+    for (name, part), outcome in outcomes.items():
+        print(f"{part}, {name}: mean MCC {outcome.scores.summary()['mcc']['mean']:.3f}")
+    print(json.dumps({"out": str(options.out), "arms": len(outcomes)}))
+
+
+def _write(outcomes: dict[tuple[str, str], Outcome], options: argparse.Namespace) -> None:
+    """Replace the shipped answers of what was run and, where dev was, the table."""
+    folder = Path(recorded.__file__).parent
+    arms = [{"name": n, **_kept(o, options.no_seconds)} for (n, part), o in outcomes.items() if part == "dev"]
+    if arms:
+        which = f"the first {options.limit} calls" if options.limit else f"all of the {arms[0]['n']} calls"
+        result = {
+            "what": f"{which} of the corpus's dev part, {MODEL}, 3 random demos",
+            "date": date.today().isoformat(),
+            "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, no GPU"
+            + (f"; {options.remark}" if options.remark else ""),
+            "arms": arms,
+        }
         text = json.dumps(result, ensure_ascii=False, indent=1) + "\n"
         (folder / "recorded_results.json").write_text(text, encoding="utf-8")
-        frame = pd.concat([_answers(n, part, o.folder) for (n, part), o in outcomes.items()], ignore_index=True)
-        for column in ("arm", "part", "id", "group", "feature", "state"):
-            frame[column] = frame[column].astype("category")
-        frame.to_parquet(folder / "recorded_predictions.parquet", index=False, compression="zstd")
-    print(compare_table([(arm["name"], arm) for arm in result["arms"]]).markdown())
+    shipped = recorded.recorded_predictions()
+    asked = set(outcomes)
+    kept = shipped[[(arm, part) not in asked for arm, part in zip(shipped["arm"], shipped["part"], strict=True)]]
+    frame = pd.concat([kept, *(_answers(n, part, o.folder) for (n, part), o in outcomes.items())], ignore_index=True)
+    if options.no_seconds:
+        frame[["seconds", "translation_seconds"]] = float("nan")
+    for column in ("arm", "part", "id", "group", "feature", "state"):
+        frame[column] = frame[column].astype("str").astype("category")
+    frame.to_parquet(folder / "recorded_predictions.parquet", index=False, compression="zstd")
+
     print(json.dumps({"out": str(options.out), "arms": len(outcomes)}))
 
 
@@ -109,10 +128,11 @@ def _answers(name: str, part: str, folder: Path) -> pd.DataFrame:
     return frame
 
 
-def _kept(outcome: Outcome) -> dict[str, Any]:
+def _kept(outcome: Outcome, no_seconds: bool) -> dict[str, Any]:
     """What is worth shipping of a run's document: no path, no machine."""
     document = outcome.document()
-    return {k: v for k, v in document.items() if k not in ("run", "stored", "errors_exceeded")}
+    kept = {k: v for k, v in document.items() if k not in ("run", "stored", "errors_exceeded")}
+    return kept | {k: None for k in kept if no_seconds and "seconds" in k}
 
 
 def _say(text: str) -> None:

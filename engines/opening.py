@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +29,8 @@ class EngineSettings:
         timeout: Seconds to wait for one answer.
         threads: CPU threads of the embedded engine; by default one a core.
         slots: Requests to send at once: to Ollama no more than its OLLAMA_NUM_PARALLEL.
+        translating: The same while texts are translated, where it is to be more: these are long answers to short prompts, which
+            the embedded engine writes faster together.
         models_dir: Where weights of embedded models are.
     """
 
@@ -39,7 +41,12 @@ class EngineSettings:
     timeout: float = 300.0
     threads: int | None = None
     slots: int = 1
+    translating: int | None = None
     models_dir: Path | None = None
+
+    def for_translating(self) -> EngineSettings:
+        """These settings as they are while texts are translated."""
+        return replace(self, slots=self.translating or self.slots)
 
 
 def open_engine(model: str, settings: EngineSettings, *, say: Callable[[str], None] = lambda _: None) -> Engine:

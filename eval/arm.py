@@ -217,7 +217,7 @@ class Arm:
         model = self.settings.translator_model
         if model is None or translator is None:
             return None, {}
-        with opened(model, self.engines, self.models, self._note) as engine:
+        with opened(model, self.engines.for_translating(), self.models, self._note) as engine:
             made = translate_all(engine, translator, self.store, transcripts, partial(self.advance, "translate"))
             return (translator, engine.identity), {t.id: m for t, m in zip(transcripts, made, strict=True)}
 
