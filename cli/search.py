@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from .console import note, print_json, progress, show
 from .options import (
     data_option,
+    embedder_option,
     engine_options,
     engine_settings,
     features_option,
@@ -76,6 +77,7 @@ STRATEGIES = ("random", "labeled", "bootstrap", "random-search", "coverage", "ne
     "--strategy", "strategies", type=click.Choice(STRATEGIES), multiple=True, default=("random", "bootstrap", "coverage"),
     show_default=True, help="How demos are chosen; zero-shot and study are always among them.",
 )  # fmt: skip
+@embedder_option
 @click.option(
     "--demos", type=click.IntRange(min=1), multiple=True, default=(4, 8), show_default=True, metavar="N",
     help="How many demos.",
@@ -209,6 +211,7 @@ def _plan(options: dict[str, Any], texts: dict[str, str], called: tuple[str, ...
         english=space.english,
         engines=engine_settings(options),
         translator_program=options["translator_program"],
+        embedder=options["embedder"],
         command=called,
         **{name: options[name] for name in same},
     )

@@ -212,7 +212,7 @@ class Ground:
         refuse_scored_demos(
             self.plan.translator_program or "the translator", translator.texts(), source_and_english(held)
         )
-        with opened(model, self.plan.engines, models, self.say) as engine:
+        with opened(model, self.plan.engines.for_translating(), models, self.say) as engine:
             made = translate_all(engine, translator, store, transcripts, partial(self.advance, "translate"))
         return translator, {t.id: m for t, m in zip(transcripts, made, strict=True)}
 

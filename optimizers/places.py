@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from ..data.store import key_of
 from ..data.transcripts import Dataset, Transcript
+from ..engines.embedding import open_embedder
 from ..eval.arm import Advance, ArmSettings
 from ..programs.builtin import BUILT_IN
 from ..programs.extractor import Extractor
@@ -116,6 +118,7 @@ class Place:
             demos=demos,
             candidates=1,
             seed=self.plan.seed,
+            embedder=partial(open_embedder, self.plan.embedder, self.plan.engines),
         )
 
     def _instructions(self, chosen: Choices, language: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -165,8 +165,7 @@ class Plan:
         unknown = [s for s in self.strategies if s not in STRATEGIES]
         if unknown:
             raise InputError(f"there is no strategy {unknown[0]!r}; there are: {', '.join(STRATEGIES)}")
-        if self.embedder != PACKAGED and "nearest" not in self.strategies:
-            raise InputError("--embedder goes with --strategy nearest; no other strategy embeds texts")
+        self.check_embedder(self.strategies)
         if "gepa" not in self.strategies and (self.reflection_model or self.gepa_calls != GEPA_CALLS):
             option = "--reflection-model" if self.reflection_model else "--gepa-calls"
             raise InputError(f"{option} goes with --strategy gepa")
@@ -182,6 +181,15 @@ class Plan:
         for model in self.models:
             for route in self.routes:
                 self.arm(model, route).check()
+
+    def check_embedder(self, strategies: Collection[str]) -> None:
+        """Refuse an embedder where no strategy embeds texts.
+
+        Raises:
+            InputError: The message names the option.
+        """
+        if self.embedder != PACKAGED and "nearest" not in strategies:
+            raise InputError("--embedder goes with --strategy nearest; no other strategy embeds texts")
 
     def check_translator_program(self) -> None:
         """Refuse a translator's file where nothing is translated, or one that cannot be used.

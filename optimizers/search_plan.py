@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from ..data.files import plain_name
 from ..data.store import key_of
 from ..data.transcripts import Dataset
+from ..engines.embedding import PACKAGED
 from .budget import Budget
 from .goals import Goals
 from .plan import Plan
@@ -57,6 +58,7 @@ class SearchPlan:
         self.budget.check()
         self.goals.check()
         self.base.check_translator_program()
+        self.base.check_embedder(self.space.strategies)
 
     def name(self, dataset: Dataset) -> str:
         """Equal for equal settings, so that the same command goes on with the same study; budgets may be raised."""
@@ -68,6 +70,7 @@ class SearchPlan:
             prune=self.prunes,
             seed=base.seed,
             **({"translator_program": base.translating().hash()} if base.translator_program else {}),
+            **({} if base.embedder == PACKAGED else {"embedder": base.embedder}),
             num_ctx=base.engines.num_ctx,
             feature_set=base.feature_set.hash,
             data=dataset.sha256,

@@ -56,6 +56,7 @@ class StudyFile(BaseModel):
     language: Names | None = None
     format: Names | None = None
     strategy: Names | None = None
+    embedder: str | None = None
     demos: Numbers | None = None
     draws: Positive | None = None
     instructions: Instructions | None = None

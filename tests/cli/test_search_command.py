@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from balin.cli.search import STRATEGIES as OFFERED
+from balin.engines import embedding
+from balin.engines.embedding import EmbedderIdentity
 from balin.engines.protocol import ChatRequest, Completion, Message, TokenChoice
 from balin.errors import CallTimeout, EngineUnavailable
 from balin.eval.runs import read_run
@@ -17,6 +19,7 @@ from balin.optimizers.space import SEARCHED
 from balin.programs.saving import load_program
 
 sys.path.append(str(Path(__file__).parents[1] / "eval"))
+sys.path.append(str(Path(__file__).parents[1] / "engines"))
 from calls import (  # type: ignore[import-not-found]
     SET,
     Call,
@@ -25,6 +28,7 @@ from calls import (  # type: ignore[import-not-found]
     texts_asked,
     write_calls,
 )
+from scripted import WordEmbedder  # type: ignore[import-not-found]
 
 EMBEDDED = ("--engine", "embedded", "--model", "smollm2:135m")
 SMALL = ("--format", "lines", "--format", "present", "--strategy", "random", "--strategy", "coverage",
@@ -230,6 +234,37 @@ def test_both_routes_and_a_study_file(balin, pupil, data, tmp_path) -> None:
     assert pupil.translations() == 52
 
 
+def test_the_embedder_that_is_named_chooses_the_nearest_demos(balin, pupil, data, monkeypatch) -> None:
+    asked: list[str] = []
+
+    class Named(WordEmbedder):  # type: ignore[misc]
+        identity = EmbedderIdentity("ollama:words", "words 1", "e" * 64)
+
+        def __init__(self, name: str, _: Any) -> None:
+            super().__init__()
+            asked.append(name)
+
+    monkeypatch.setattr(embedding, "OllamaEmbedder", Named)
+    options = (
+        "--format",
+        "lines",
+        "--strategy",
+        "nearest",
+        "--demos",
+        4,
+        "--draws",
+        1,
+        "--limit",
+        13,
+        "--max-trials",
+        3,
+    )
+    found = balin("search", "--data", data, *EMBEDDED, *options, "--embedder", "ollama:words", "--no-prune", "--json")
+    assert found.code == 0, found.err
+    assert [t["configuration"]["strategy"] for t in found.document["trials"]] == ["zero-shot", "study", "nearest"]
+    assert set(asked) == {"words"}
+
+
 def test_the_finale_is_outside_the_limits_announced_counted_and_resumed(balin, pupil, data) -> None:
     options = ("search", "--data", data, *EMBEDDED, "--format", "lines", "--strategy", "coverage", "--demos", 13, "--draws", 1,
                "--limit", 13, "--max-trials", 3, "--json")  # fmt: skip
@@ -343,6 +378,7 @@ def test_a_full_disk_is_told_and_what_was_finished_is_kept(balin, pupil, data, m
         (("--demos", 4, "--demos", 4), "twice"),
         (("--storage", "nosuch://x"), "--storage"),
         (("--study-file", "absent.yaml"), "absent.yaml"),
+        (("--embedder", "ollama:m"), "--strategy nearest"),
     ],
 )
 def test_wrong_use_is_2(balin, pupil, data, options, said) -> None:
