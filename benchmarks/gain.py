@@ -29,9 +29,9 @@ from balin.data.corpus import read_corpus
 from balin.engines.opening import EngineSettings
 from balin.eval.arm import ArmSettings
 from balin.eval.grids import Grid, figure, figure_with_interval
-from balin.eval.intervals import RESAMPLES, percentile_bounds
+from balin.eval.intervals import RESAMPLES, bootstrap_bounds, group_numbers
 from balin.eval.job import Job, Outcome, run_evaluation
-from balin.eval.metrics import ERROR, AnswerTable
+from balin.eval.metrics import ERROR, AnswerTable, over_features, rates, tally, under
 from balin.eval.paired import PAIRED, resampled_values
 from balin.eval.runs import read_predictions
 from balin.eval.scores import Interval
@@ -121,7 +121,9 @@ def _tested(plan: Plan, program: str, options: argparse.Namespace) -> dict[str, 
     ]
     gain = drawn[0] - np.mean(drawn[1:], axis=0)
     means = [_mean_mcc(o) for o in (winner, *draws)]
-    low, high, _ = percentile_bounds(gain)
+    groups = len(set(group_numbers(tables[0].ids, tables[0].groups)))
+    values = [over_features(rates(under("false", tally(t)))["mcc"])[0] for t in tables]
+    low, high, _ = bootstrap_bounds(gain, values[0] - np.mean(values[1:]), groups)
     seconds = [o.run["cost"]["seconds_per_transcript"] for o in (winner, *draws)]
     return {
         "n": len(tables[0].ids),

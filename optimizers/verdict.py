@@ -8,12 +8,11 @@ from typing import Any
 
 from ..errors import CheckFailed
 from ..eval.grids import Grid, figure
-from ..eval.intervals import percentile_bounds, replicate
-from ..eval.metrics import over_features, rates, under
+from ..eval.paired import paired_arms
 from ..eval.tables import METRIC_NAMES
 from .metric import MetricName, Objective
 from .strategies import BASELINES
-from .trial import Trial, objective_of, without_errors
+from .trial import Trial, without_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +105,10 @@ def judge(finalists: Sequence[Trial], objective: Objective) -> Verdict:
 def difference(one: Trial, other: Trial, objective: MetricName) -> Difference:
     """The paired difference on the transcripts of dev that both have answered."""
     mine, theirs = without_errors((one.whole or one.first).table, (other.whole or other.first).table)
-    values = [objective_of(table, objective) or 0.0 for table in (mine, theirs)]
-    # Resamples depend on seed, ids and groups alone, so both programs see the same ones.
-    drawn = [over_features(rates(under("false", replicate(table).tallies))[objective])[0] for table in (mine, theirs)]
-    low, high, _ = (float(x) for x in percentile_bounds(drawn[0] - drawn[1]))
-    known = low == low  # NaN where the interval is refused
-    return Difference(values[0] - values[1], low if known else None, high if known else None)
+    (paired,) = paired_arms([theirs, mine], [(0, 1)], permutations=0)
+    found = paired.mean[objective]
+    low, high = (found.interval.low, found.interval.high) if found.interval else (None, None)
+    return Difference(found.difference or 0.0, low, high)
 
 
 def trials_table(title: str, trials: Sequence[Trial], objective: MetricName) -> Grid:
