@@ -293,26 +293,32 @@ const told = document.getElementById("found").textContent;
 const kind = document.getElementById("pick-kind");
 kind.value = "missing"; kind.dispatchEvent(new Event("input"));
 const wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
+const boxes = [...document.querySelectorAll("figure svg")].map((figure) => figure.getBoundingClientRect());
+const hidden = boxes.filter((b) => b.width < 200 || b.height < 100 || b.left < 0 || b.right > innerWidth).length;
+const ground = getComputedStyle(document.body).backgroundColor, loaded = performance.getEntriesByType("resource").length;
 document.body.append(Object.assign(document.createElement("pre"), { id: "probe", textContent:
-  JSON.stringify({ up, down, kept, told, missing: document.getElementById("found").textContent, wide }) }));
+  JSON.stringify({ up, down, kept, told, missing: document.getElementById("found").textContent, wide, loaded, ground,
+    figures: boxes.length, hidden }) }));
 """
+BROWSER = ("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr")
+needs_browser = pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")
-@pytest.mark.parametrize("width", [500, 1280])
-def test_a_browser_sorts_filters_and_leafs(comparison, tmp_path, monkeypatch, width):
+def browse(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [*BROWSER, f"--user-data-dir={folder / 'profile'}", *options, (folder / "report.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=True)
+    assert "CONSOLE" not in done.stderr, "the page has errors or warnings"
+    return done
+
+
+@needs_browser
+@pytest.mark.parametrize(("width", "dark"), [(500, False), (1280, False), (1280, True)])
+def test_a_browser_sorts_filters_leafs_and_shows_the_figures(comparison, tmp_path, monkeypatch, width, dark):
     own = page_module._resource
     monkeypatch.setattr(page_module, "_resource", lambda name: own(name) + (PROBE if name == "page.js" else ""))
-    file = tmp_path / "report.html"
-    file.write_text(render_page(comparison.selection, comparison), encoding="utf-8")
-    command = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    done = subprocess.run(
-        [*command, f"--window-size={width},900", "--dump-dom", file.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=True,
-    )
+    (tmp_path / "report.html").write_text(render_page(comparison.selection, comparison), encoding="utf-8")
+    scheme = ("--blink-settings=preferredColorScheme=0",) if dark else ()
+    done = browse(tmp_path, f"--window-size={width},900", *scheme, "--dump-dom")
     found = json.loads(re.search(r'<pre id="probe">(.*?)</pre>', done.stdout)[1])
     scores = comparison.arms[0].scores.features
     known = {
@@ -329,3 +335,18 @@ def test_a_browser_sorts_filters_and_leafs(comparison, tmp_path, monkeypatch, wi
     assert found["told"] == f"51 to 100 of {len(rows)}"
     assert found["missing"].endswith(f" of {sum('M' in said for *_, said in rows)}")
     assert not found["wide"]
+    assert found["loaded"] == 0, "the page fetches something"
+    assert found["figures"] > 6
+    assert found["hidden"] == 0
+    red, green, blue = (int(part) for part in re.findall(r"\d+", found["ground"])[:3])
+    assert (red + green + blue < 3 * 60) is dark
+
+
+@needs_browser
+def test_it_prints_on_a4(comparison, tmp_path):
+    (tmp_path / "report.html").write_text(render_page(comparison.selection, comparison), encoding="utf-8")
+    browse(tmp_path, f"--print-to-pdf={tmp_path / 'report.pdf'}", "--no-pdf-header-footer")
+    pdf = (tmp_path / "report.pdf").read_bytes()
+    sheets = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", pdf)
+    assert 3 < len(sheets) < 40
+    assert {(round(float(w)), round(float(h))) for w, h in sheets} <= {(595, 842), (594, 841), (595, 841), (594, 842)}
