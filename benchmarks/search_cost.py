@@ -1,7 +1,7 @@
 """What a search costs: the regret of `balin search` against calls, beside random search, on predictions that are stored.
 
-    .venv/bin/python benchmarks/search_cost.py --record --out runs/search-cost --predictions predictions.parquet
-    .venv/bin/python benchmarks/search_cost.py --predictions predictions.parquet
+    .venv/bin/python benchmarks/search_cost.py                                    # the recorded predictions beside this file
+    .venv/bin/python benchmarks/search_cost.py --record --out runs/search-cost    # asks the models again, about an hour
     .venv/bin/python benchmarks/search_cost.py --simulate --predictions simulated.parquet      # invented predictions
 
 48 configurations × 40 dev calls of the shipped corpus in their given English. Recording asks each of two models 12 programs (two
@@ -50,6 +50,7 @@ from balin.optimizers.workers import Worker
 from balin.signatures.features import FeatureSet, load_feature_set
 
 NOTES = 40
+SHIPPED = Path(__file__).with_suffix(".parquet")
 BUDGETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 LIMIT, AT, FROM = 0.02, 0.4, 0.2
 RECORDED = Space(
@@ -62,13 +63,15 @@ COLUMNS = ["configuration", "id", "feature", "gold", "state", "p_true", "cost"]
 def main() -> None:
     """Record or invent predictions where that is wanted, and replay; the last line is JSON. Exit code 1 where a limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--predictions", type=Path, required=True, help="Parquet; written by --record and --simulate")
+    parser.add_argument("--predictions", type=Path, default=SHIPPED, help="Parquet; written by --record and --simulate")
     parser.add_argument("--record", action="store_true", help="ask models for what is not in the store of --out")
     parser.add_argument("--simulate", action="store_true", help="write invented predictions")
     parser.add_argument("--out", type=Path, default=Path("runs/search-cost"))
     parser.add_argument("--seed", type=int, default=0, help="of invented predictions")
     parser.add_argument("--seeds", type=int, default=10, help="how many runs of each search")
     options = parser.parse_args()
+    if options.simulate and options.predictions == SHIPPED:
+        parser.error("--simulate needs --predictions FILE: invented predictions do not replace the recorded ones")
     feature_set = load_feature_set("palliative13")
     corpus = read_corpus(feature_set)
     if options.record or options.simulate:

@@ -37,6 +37,8 @@ HEARTBEAT = 60  # seconds; a worker that was not heard of for twice that is dead
 # So many finished trials before draws learn from them; budgets are small, and the baselines are among them.
 STARTUP = 5
 SCORED, PRUNED, UNSCORED, REPEAT, DROPPED = "scored", "pruned", "unscored", "repeat", "dropped"
+# Of the drivers that SQLAlchemy takes by default, the packages that have other names.
+DRIVERS = {"psycopg": "'psycopg[binary]'", "MySQLdb": "mysqlclient"}
 
 
 class PlaceSampler(BaseSampler):
@@ -149,6 +151,12 @@ def open_study(
             )  # fmt: skip
     except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
         where = "--storage" if storage else str(path)
+        if driver := getattr(error.__cause__, "name", None):
+            package = DRIVERS.get(driver, driver)
+            raise InputError(
+                f"{where}: the database's driver {driver} is not installed: pip install {package}, or name another in the URL, "
+                "as in postgresql+psycopg2://"
+            ) from None
         raise InputError(
             f"{where}: the study's storage cannot be opened ({type(error).__name__}); give a database's URL such as "
             "sqlite:///study.db, with its driver installed, a journal file such as study.journal, or leave --storage out"

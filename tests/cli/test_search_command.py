@@ -377,6 +377,7 @@ def test_a_full_disk_is_told_and_what_was_finished_is_kept(balin, pupil, data, m
         (("--language", "xx"), "xx"),
         (("--demos", 4, "--demos", 4), "twice"),
         (("--storage", "nosuch://x"), "--storage"),
+        (("--storage", "oracle://u@127.0.0.1/x"), "pip install oracledb"),
         (("--study-file", "absent.yaml"), "absent.yaml"),
         (("--embedder", "ollama:m"), "--strategy nearest"),
     ],
