@@ -3,7 +3,8 @@
 recorded_results.json          the arms' scores on dev
 recorded_predictions.parquet   every answer behind them, and those on the pool, so that statistics, thresholds and searches can
                                be tried without a model: arm, part, id, group, feature, gold, state, p_true, and for each
-                               transcript (repeated) seconds and tokens
+                               transcript (repeated) tokens; seconds are empty, the engine having been built
+                               for the recording
 """
 
 from __future__ import annotations
