@@ -5,7 +5,7 @@
     .venv/bin/python benchmarks/search_cost.py --simulate --predictions simulated.parquet      # invented predictions
 
 48 configurations × 40 dev calls of the shipped corpus in their given English. Recording asks each of two models 12 programs (two
-formats; no demos, 8 random ones, 8 of `coverage`; two wordings of the instructions), and resumes; each program is two
+formats; no demos, 8 random ones, 8 of `coverage`; two wordings of the instructions) and asks for no program that the file has already; each program is two
 configurations, with and without thresholds, which share their answers. Nothing is asked afterwards: the search's own loop replays the file.
 
 A call is one transcript asked of one program; it is paid once, whichever configuration needs it first, by both searches. Regret
@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="ask models for what is not in the store of --out")
     parser.add_argument("--simulate", action="store_true", help="write invented predictions")
     parser.add_argument("--out", type=Path, default=Path("runs/search-cost"))
+    parser.add_argument("--slots", type=int, default=1, help="requests to models at once")
     parser.add_argument("--seed", type=int, default=0, help="of invented predictions")
     parser.add_argument("--seeds", type=int, default=10, help="how many runs of each search")
     options = parser.parse_args()
@@ -74,14 +75,11 @@ def main() -> None:
         parser.error("--simulate needs --predictions FILE: invented predictions do not replace the recorded ones")
     feature_set = load_feature_set("palliative13")
     corpus = read_corpus(feature_set)
-    if options.record or options.simulate:
-        order, _ = ordered(corpus, feature_set, NOTES, LOOKS, 0)
-        rows = (
-            _recorded(corpus, feature_set, order, options.out)
-            if options.record
-            else _simulated(feature_set, order, options.seed)
-        )
-        pd.DataFrame(rows, columns=COLUMNS).to_parquet(options.predictions, index=False)
+    order, _ = ordered(corpus, feature_set, NOTES, LOOKS, 0)
+    if options.record:
+        _record(corpus, feature_set, order, options)
+    elif options.simulate:
+        _write(list(_simulated(feature_set, order, options.seed)), options.predictions)
     replayed = Replayed(pd.read_parquet(options.predictions))
     found = _measured(replayed, range(options.seeds))
     found["predictions"] = "simulated" if options.simulate else str(options.predictions.name)
@@ -95,15 +93,17 @@ def asked_programs() -> list[dict[str, Value]]:
     return [chosen for chosen in RECORDED.configurations() if chosen["strategy"] != study.NAME]
 
 
-def _recorded(
-    corpus: Dataset, feature_set: FeatureSet, order: Sequence[Transcript], out: Path
-) -> Iterator[tuple[Any, ...]]:
-    """Ask every program about every transcript, one model after the other; answers that are stored are not asked for again."""
+def _record(corpus: Dataset, feature_set: FeatureSet, order: Sequence[Transcript], options: argparse.Namespace) -> None:
+    """Ask every program about every transcript, one model after the other, but for those that the file has already."""
+    rows: list[tuple[Any, ...]] = []
+    if options.predictions.exists():
+        rows = list(pd.read_parquet(options.predictions).astype(object).itertuples(index=False, name=None))
+    known = {row[0] for row in rows}
     base = Plan(
         dataset=corpus, feature_set=feature_set, models=RECORDED.models, routes=RECORDED.routes, english="given",
-        limit=NOTES, engines=EngineSettings(choice="embedded"), out=out,
+        limit=NOTES, engines=EngineSettings(choice="embedded", slots=options.slots), out=options.out,
     )  # fmt: skip
-    private_folder(out)
+    private_folder(options.out)
 
     def advance(phase: str, done: int, total: int) -> None:
         if done == total:
@@ -112,20 +112,31 @@ def _recorded(
     places = Places(base, RECORDED, corpus, order, base.folder("search-cost"), Meter(), print, advance)
     try:
         for chosen in asked_programs():
-            place = places.at(chosen)
-            candidate = place.candidate(chosen)
+            if key(chosen) in known:
+                continue
+            candidate = places.at(chosen).candidate(chosen)
             if candidate is None:
                 sys.exit(f"{describe(chosen)} makes no program")
-            answers = place.answers(candidate.program, order, describe(chosen))
+            answers = places.at(chosen).answers(candidate.program, order, describe(chosen))
             for transcript, answered in zip(order, answers, strict=True):
                 for feature, answer in answered.answers.items():
                     gold = transcript.labels[feature]
-                    yield (
-                        key(chosen), transcript.id, feature, int(bool(gold)), answer.state.value, answer.p_true,
-                        answered.telemetry.requests,
+                    rows.append(
+                        (key(chosen), transcript.id, feature, int(bool(gold)), answer.state.value, answer.p_true,
+                        answered.telemetry.requests)
                     )  # fmt: skip
+            _write(rows, options.predictions)
     finally:
         places.close()
+
+
+def _write(rows: list[tuple[Any, ...]], path: Path) -> None:
+    """One row for each program, transcript and feature."""
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    frame["p_true"] = frame["p_true"].astype("float64").round(5)
+    for name in ("configuration", "id", "feature", "state"):
+        frame[name] = frame[name].astype("category")
+    frame.to_parquet(path, index=False, compression="zstd")
 
 
 def _simulated(feature_set: FeatureSet, order: Sequence[Transcript], seed: int) -> Iterator[tuple[Any, ...]]:
@@ -181,7 +192,7 @@ class Replayed:
         self.meter = Meter()
         self.tables: dict[str, AnswerTable] = {}
         codes = {state.value: code for state, code in STATE_CODES.items()}
-        for name, rows in frame.groupby("configuration", sort=False):
+        for name, rows in frame.groupby("configuration", sort=False, observed=True):
             ids, features = (tuple(dict.fromkeys(rows[column])) for column in ("id", "feature"))
             if len(rows) != len(ids) * len(features):
                 sys.exit(f"{name}: {len(rows)} rows for {len(ids)} transcripts and {len(features)} features")
