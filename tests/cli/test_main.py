@@ -259,8 +259,10 @@ def test_ctrl_c_keeps_the_work_and_the_same_command_goes_on(tmp_path):
         ]
         command += ["--model", "smollm2:135m", "--demos", "0", "--json", "--out", tmp_path / "runs"]
         process = subprocess.Popen(
-            [str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
-        )
+            [str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+            # A shell that runs the tests in the background has the signal ignored, and children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
         out, err = process.communicate(timeout=240)
         assert process.returncode == 130, err
         assert out == ""
