@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import datetime
 import os
+import random
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -33,6 +35,7 @@ from .goals import Direction
 from .space import Choices, key
 from .workers import Worker
 
+OPENINGS = 6  # how often a study is tried to be opened
 HEARTBEAT = 60  # seconds; a worker that was not heard of for twice that is dead
 # So many finished trials before draws learn from them; budgets are small, and the baselines are among them.
 STARTUP = 5
@@ -144,14 +147,15 @@ def open_study(
     journal = journal_path(storage)
     try:
         with quietly():
-            opened = _database(storage, path) if journal is None else _journal(journal)
-            study = optuna.create_study(
-                study_name=name, storage=opened, sampler=PlaceSampler(seed), pruner=optuna.pruners.NopPruner(),
-                directions=list(directions), load_if_exists=True,
+            study = _patiently(
+                lambda: optuna.create_study(
+                    study_name=name, storage=_database(storage, path) if journal is None else _journal(journal),
+                    sampler=PlaceSampler(seed), pruner=optuna.pruners.NopPruner(), directions=list(directions), load_if_exists=True,
+                )
             )  # fmt: skip
     except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
         where = "--storage" if storage else str(path)
-        if driver := getattr(error.__cause__, "name", None):
+        if isinstance(error, ImportError) and (driver := getattr(error.__cause__, "name", None)):
             package = DRIVERS.get(driver, driver)
             raise InputError(
                 f"{where}: the database's driver {driver} is not installed: pip install {package}, or name another in the URL, "
@@ -164,6 +168,18 @@ def open_study(
     if storage is None or journal is not None:
         (journal or path).chmod(0o600)
     return study
+
+
+def _patiently(make: Callable[[], optuna.Study]) -> optuna.Study:
+    """What `make` makes; once more where another worker was making the same tables or study at the same moment."""
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+    for _ in range(OPENINGS - 1):
+        try:
+            return make()
+        except (IntegrityError, ProgrammingError):
+            time.sleep(random.uniform(0.2, 1.0))
+    return make()
 
 
 def _database(url: str | None, path: Path) -> optuna.storages.BaseStorage:

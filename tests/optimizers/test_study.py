@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy.exc import IntegrityError
 
+from balin.errors import InputError
 from balin.optimizers.study import Keeper, is_lost, open_study, quietly
 from balin.optimizers.workers import Worker
 
@@ -32,6 +36,31 @@ def dead(keeper: Keeper) -> None:
 
 def waiting(keeper: Keeper) -> list[dict[str, str]]:
     return [t.user_attrs["asked"] for t in keeper.trials() if t.state == TrialState.WAITING]
+
+
+def test_two_workers_may_make_one_database_at_the_same_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, met = optuna.create_study, []
+
+    def meets_another(**options: object) -> optuna.Study:
+        if len(met) < 2:
+            met.append(options)
+            raise IntegrityError("CREATE TABLE", {}, Exception("exists"))
+        return own(**options)
+
+    monkeypatch.setattr(optuna, "create_study", meets_another)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    assert open_study("s", tmp_path, None, 0).study_name == "s"
+    assert len(met) == 2
+
+
+def test_a_database_that_stays_broken_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(**_: object) -> None:
+        raise IntegrityError("CREATE TABLE", {}, Exception("exists"))
+
+    monkeypatch.setattr(optuna, "create_study", breaks)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    with pytest.raises(InputError, match="cannot be opened"):
+        open_study("s", tmp_path, None, 0)
 
 
 def test_what_was_lost_comes_before_what_still_waits(keeper: Keeper) -> None:
