@@ -154,15 +154,19 @@ def open_study(
                 )
             )  # fmt: skip
     except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
-        where = "--storage" if storage else str(path)
+        if storage is None:
+            raise InputError(
+                f"{path}: the study cannot be opened ({type(error).__name__}); see that the disk is not full and the folder can "
+                "be written to, or name another --out"
+            ) from None
         if isinstance(error, ImportError) and (driver := getattr(error.__cause__, "name", None)):
             package = DRIVERS.get(driver, driver)
             raise InputError(
-                f"{where}: the database's driver {driver} is not installed: pip install {package}, or name another in the URL, "
+                f"--storage: the database's driver {driver} is not installed: pip install {package}, or name another in the URL, "
                 "as in postgresql+psycopg2://"
             ) from None
         raise InputError(
-            f"{where}: the study's storage cannot be opened ({type(error).__name__}); give a database's URL such as "
+            f"--storage: the study's storage cannot be opened ({type(error).__name__}); give a database's URL such as "
             "sqlite:///study.db, with its driver installed, a journal file such as study.journal, or leave --storage out"
         ) from None
     if storage is None or journal is not None:
