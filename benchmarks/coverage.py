@@ -18,8 +18,8 @@ import argparse
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,7 @@ SHOWN = ("mcc", "macro_f1", "sensitivity", "specificity")
 COLUMNS = (*(f"{100 * p:.0f} %" for p in PREVALENCES), "mean", "median")
 TOGETHER = 50
 Flags = npt.NDArray[np.bool_]
+Row = dict[str, Any]
 
 
 class Seen(NamedTuple):
@@ -71,6 +72,7 @@ def main() -> None:
     found = {n: coverage(n, options.simulations, options.resamples, options.seed) for n in options.sizes}
     for n, rows in found.items():
         Console(width=110).print(_grid(n, rows, options.simulations))
+    print(summary(found, options.simulations).markdown())
     document = {
         "simulations": options.simulations,
         "resamples": options.resamples,
@@ -81,7 +83,7 @@ def main() -> None:
     print(json.dumps(document, allow_nan=False))
 
 
-def coverage(n: int, simulations: int, resamples: int, seed: int) -> list[dict[str, object]]:
+def coverage(n: int, simulations: int, resamples: int, seed: int) -> list[Row]:
     """For each metric, method and prevalence the share of intervals that hold the true value."""
     seen: dict[tuple[str, str, str], list[Seen]] = defaultdict(list)
     for begin in range(0, simulations, TOGETHER):
@@ -192,7 +194,39 @@ def _share(covered: Flags) -> float | None:
     return float(covered.mean()) if len(covered) else None
 
 
-def _grid(n: int, rows: Sequence[dict[str, object]], simulations: int) -> Grid:
+def summary(found: Mapping[int, Sequence[Row]], simulations: int) -> Grid:
+    """The share of intervals that hold the true value, over all prevalences of a size: the table of docs/compare.md."""
+    enough = ("mcc", "macro_f1", "difference of mcc", "difference of macro_f1")
+    scarce = ("mcc", "difference of mcc", "sensitivity")
+    whole = (("mcc", "mean"), ("mcc", "median"), ("macro_f1", "median"))
+    columns = (*enough, *(f"{m}, fewer than {SCARCE}" for m in scarce), *(f"{column} {m}" for m, column in whole))
+    lines = []
+    for n, rows in found.items():
+        for method in ("bootstrap", "percentile"):
+            of = {m: [r for r in rows if (r["metric"], r["method"]) == (m, method)] for m in (*enough, *scarce)}
+            features = {m: [r for r in rs if r["prevalence"] not in ("mean", "median")] for m, rs in of.items()}
+            shares = [_pooled(features[m], simulations, ("enough",)) for m in enough]
+            shares += [_pooled(features[m], simulations, ("scarce",)) for m in scarce]
+            shares += [
+                _pooled([r for r in of[m] if r["prevalence"] == column], simulations, ("enough", "scarce"))
+                for m, column in whole
+            ]
+            lines.append((str(n), method, *(figure(None if s is None else 100 * s, 1) for s in shares)))
+    return Grid("Held, % of samples", ("n", "interval", *columns), tuple(lines), texts=2)
+
+
+def _pooled(rows: Sequence[Row], simulations: int, kinds: Sequence[str]) -> float | None:
+    """The share over samples of those kinds, each row counted by its samples; None where there are none."""
+    held = count = 0.0
+    for row in rows:
+        samples = {"enough": row["enough_samples"], "scarce": simulations - row["enough_samples"]}
+        for kind in kinds:
+            if row[kind] is not None:
+                held, count = held + row[kind] * samples[kind], count + samples[kind]
+    return held / count if count else None
+
+
+def _grid(n: int, rows: Sequence[Row], simulations: int) -> Grid:
     def share(value: object) -> str:
         return figure(100 * value if isinstance(value, float) else None, 1)
 

@@ -120,10 +120,10 @@ def _tested(plan: Plan, program: str, options: argparse.Namespace) -> dict[str, 
         for values, t in zip(resampled_values(tables, "false", RESAMPLES, 0), tables, strict=True)
     ]
     gain = drawn[0] - np.mean(drawn[1:], axis=0)
-    means = [_mean_mcc(o) for o in (winner, *draws)]
     groups = len(set(group_numbers(tables[0].ids, tables[0].groups)))
-    values = [over_features(rates(under("false", tally(t)))["mcc"])[0] for t in tables]
-    low, high, _ = bootstrap_bounds(gain, values[0] - np.mean(values[1:]), groups)
+    # Of the calls that every arm has answered, as the interval is.
+    means = [float(over_features(rates(under("false", tally(t)))["mcc"])[0]) for t in tables]
+    low, high, _ = bootstrap_bounds(gain, means[0] - statistics.mean(means[1:]), groups)
     seconds = [o.run["cost"]["seconds_per_transcript"] for o in (winner, *draws)]
     return {
         "n": len(tables[0].ids),

@@ -1,7 +1,7 @@
 """The recorded results of the shipped corpus, which the demo and the README show: measures them and writes them down.
 
     .venv/bin/python benchmarks/recorded.py --out runs/recorded                  # dev, more than an hour on two cores; resumes
-    .venv/bin/python benchmarks/recorded.py --out runs/recorded --parts pool     # the pool, for replays
+    .venv/bin/python benchmarks/recorded.py --parts pool --write                 # the pool, for replays
     .venv/bin/python benchmarks/recorded.py --out runs/recorded --write          # and replaces what Balin ships in eval/
 
 `--write` replaces the shipped answers of the arms and parts that were run and keeps the others; the table is that of dev.
@@ -29,6 +29,7 @@ from balin.engines.opening import EngineSettings
 from balin.eval import recorded
 from balin.eval.arm import ArmSettings
 from balin.eval.job import Job, Outcome, run_evaluation
+from balin.eval.tables import compare_table
 from balin.signatures.features import FeatureSet, load_feature_set
 
 MODEL = "qwen2.5-coder:1.5b"
@@ -44,7 +45,7 @@ COSTS = ["seconds", "prompt_tokens", "cached_tokens", "generated_tokens", "trans
 
 
 def main() -> None:
-    """Run the arms, print the table of dev; the last line is JSON."""
+    """Run the arms, print a table of each part; the last line is JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/recorded"))
     parser.add_argument("--parts", nargs="+", default=["dev"], choices=("dev", "pool"))
@@ -57,6 +58,10 @@ def main() -> None:
     )
     parser.add_argument("--remark", help="what else there is to say of the machine and the engine")
     options = parser.parse_args()
+    if options.no_seconds and not options.write:
+        parser.error("--no-seconds goes with --write: it leaves them out of what is shipped")
+    if options.remark and not (options.write and "dev" in options.parts):
+        parser.error("--remark goes with --write and the part dev, whose table has it")
     feature_set = load_feature_set("palliative13")
     corpus = read_corpus(feature_set)
     outcomes = {
@@ -64,8 +69,9 @@ def main() -> None:
     }
     if options.write:
         _write(outcomes, options)
-    for (name, part), outcome in outcomes.items():
-        print(f"{part}, {name}: mean MCC {outcome.scores.summary()['mcc']['mean']:.3f}")
+    for part in options.parts:
+        table = [(name, outcome.scores) for (name, of), outcome in outcomes.items() if of == part]
+        print(f"{part}\n\n{compare_table(table).markdown()}")
     print(json.dumps({"out": str(options.out), "arms": len(outcomes)}))
 
 
@@ -93,8 +99,6 @@ def _write(outcomes: dict[tuple[str, str], Outcome], options: argparse.Namespace
     for column in ("arm", "part", "id", "group", "feature", "state"):
         frame[column] = frame[column].astype("str").astype("category")
     frame.to_parquet(folder / "recorded_predictions.parquet", index=False, compression="zstd")
-
-    print(json.dumps({"out": str(options.out), "arms": len(outcomes)}))
 
 
 def _run(name: str, part: str, corpus: Dataset, feature_set: FeatureSet, options: argparse.Namespace) -> Outcome:

@@ -1,7 +1,7 @@
 """What a search costs: the regret of `balin search` against calls, beside random search, on predictions that are stored.
 
-    .venv/bin/python benchmarks/search_cost.py                                    # the recorded predictions beside this file
-    .venv/bin/python benchmarks/search_cost.py --record --out runs/search-cost    # asks the models again, about an hour
+    .venv/bin/python benchmarks/search_cost.py --record      # asks the models, writes the predictions beside this file, and replays
+    .venv/bin/python benchmarks/search_cost.py               # replays what was recorded
     .venv/bin/python benchmarks/search_cost.py --simulate --predictions simulated.parquet      # invented predictions
 
 48 configurations × 40 dev calls of the shipped corpus in their given English. Recording asks each of two models 12 programs (two
@@ -80,6 +80,8 @@ def main() -> None:
         _record(corpus, feature_set, order, options)
     elif options.simulate:
         _write(list(_simulated(feature_set, order, options.seed)), options.predictions)
+    if not options.predictions.exists():
+        parser.error(f"{options.predictions}: there are no predictions yet; --record asks the models for them")
     replayed = Replayed(pd.read_parquet(options.predictions))
     found = _measured(replayed, range(options.seeds))
     found["predictions"] = "simulated" if options.simulate else str(options.predictions.name)

@@ -83,15 +83,24 @@ def open_embedder(
         ModelChanged: It is not the one that is wanted.
         InputError: There is no such embedder.
     """
+    check_embedder_name(name)
     found: Embedder
     if name == PACKAGED:
         found = _packaged()
-    elif name.startswith(OLLAMA) and name != OLLAMA:
-        found = Remembering(OllamaEmbedder(name.removeprefix(OLLAMA), settings or EngineSettings()))
     else:
-        raise InputError(f"there is no embedder {name[:60]!r}; there are {PACKAGED} and {OLLAMA}MODEL")
+        found = Remembering(OllamaEmbedder(name.removeprefix(OLLAMA), settings or EngineSettings()))
     check_embedder(found, wanted or found.identity)
     return found
+
+
+def check_embedder_name(name: str) -> None:
+    """Refuse what is no embedder's name.
+
+    Raises:
+        InputError: There is no such embedder.
+    """
+    if name != PACKAGED and not (name.startswith(OLLAMA) and name != OLLAMA):
+        raise InputError(f"there is no embedder {name[:60]!r}; there are {PACKAGED} and {OLLAMA}MODEL")
 
 
 def check_embedder(embedder: Embedder, wanted: EmbedderIdentity) -> None:

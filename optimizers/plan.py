@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..data.files import private_folder
 from ..data.transcripts import Dataset
-from ..engines.embedding import PACKAGED
+from ..engines.embedding import PACKAGED, check_embedder_name
 from ..engines.opening import EngineSettings
 from ..errors import InputError, RunError
 from ..eval.arm import ArmSettings
@@ -183,11 +183,12 @@ class Plan:
                 self.arm(model, route).check()
 
     def check_embedder(self, strategies: Collection[str]) -> None:
-        """Refuse an embedder where no strategy embeds texts.
+        """Refuse an embedder that there is not, or where no strategy embeds texts.
 
         Raises:
             InputError: The message names the option.
         """
+        check_embedder_name(self.embedder)
         if self.embedder != PACKAGED and "nearest" not in strategies:
             raise InputError("--embedder goes with --strategy nearest; no other strategy embeds texts")
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from balin.deployment.bundle import read_bundle
+from balin.engines import opening
 from balin.errors import IncompleteAnswer
 from balin.eval.recorded import recorded_results
 from balin.eval.runs import read_run
@@ -57,6 +58,21 @@ def test_the_demo_chooses_a_program_exports_it_and_runs_the_bundle(balin, engine
     assert (bundle.manifest.run, bundle.manifest.reads) == (Path(result["run"]).name, "english")
     assert (found["extracted"]["n"], found["extracted"]["rejects"]) == (1, 0)
     assert found["extracted"]["bundle"]["sha256"] == bundle.hash
+
+
+def test_translations_are_written_four_at_a_time_and_answers_alone(balin, engine, monkeypatch):
+    slots: list[int] = []
+    own = opening._embedded
+
+    def seen(model, entry, num_ctx, settings):
+        slots.append(settings.slots)
+        return own(model, entry, num_ctx, settings)
+
+    monkeypatch.setattr(opening, "_embedded", seen)
+    assert balin("demo", "--limit", 3, "--model", "smollm2:135m").code == 0
+    # Two arms on the source text, two that translate and then answer, the candidates, the best of them and its bundle.
+    assert slots[:6] == [1, 1, 4, 1, 4, 1]
+    assert set(slots[6:]) == {1}
 
 
 def test_a_call_that_fails_is_shown_and_fails_no_demo(balin, engine):

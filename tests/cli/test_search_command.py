@@ -245,20 +245,8 @@ def test_the_embedder_that_is_named_chooses_the_nearest_demos(balin, pupil, data
             asked.append(name)
 
     monkeypatch.setattr(embedding, "OllamaEmbedder", Named)
-    options = (
-        "--format",
-        "lines",
-        "--strategy",
-        "nearest",
-        "--demos",
-        4,
-        "--draws",
-        1,
-        "--limit",
-        13,
-        "--max-trials",
-        3,
-    )
+    options = ("--format", "lines", "--strategy", "nearest", "--demos", 4, "--draws", 1, "--limit", 13,
+               "--max-trials", 3)  # fmt: skip
     found = balin("search", "--data", data, *EMBEDDED, *options, "--embedder", "ollama:words", "--no-prune", "--json")
     assert found.code == 0, found.err
     assert [t["configuration"]["strategy"] for t in found.document["trials"]] == ["zero-shot", "study", "nearest"]
@@ -380,6 +368,7 @@ def test_a_full_disk_is_told_and_what_was_finished_is_kept(balin, pupil, data, m
         (("--storage", "oracle://u@127.0.0.1/x"), "pip install oracledb"),
         (("--study-file", "absent.yaml"), "absent.yaml"),
         (("--embedder", "ollama:m"), "--strategy nearest"),
+        (("--embedder", "nobodys", "--strategy", "nearest"), "no embedder 'nobodys'"),
     ],
 )
 def test_wrong_use_is_2(balin, pupil, data, options, said) -> None:

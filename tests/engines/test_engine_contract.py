@@ -13,7 +13,7 @@ import pytest
 
 from balin.engines.embedded import EmbeddedEngine
 from balin.engines.ollama import OllamaEngine
-from balin.engines.protocol import ChatRequest, Completion, Engine, Message, Telemetry
+from balin.engines.protocol import ChatRequest, Engine, Message, Telemetry
 from balin.engines.slots import each
 from balin.errors import IncompleteAnswer, PromptTooLong
 
@@ -175,10 +175,9 @@ def test_both_engines_give_the_same_answer(small_engine: EmbeddedEngine, behind_
 
 
 def test_several_slots_answer_at_once_as_one_does(small_engine: EmbeddedEngine) -> None:
-    prompts = [
-        small_engine.render((Message("user", f"Say {word} twice."),)) + f"{word}"
-        for word in ["rose", "fever", "pain", "two"]
-    ]
+    # Prompts that leave little doubt, each of another word: what a batch rounds otherwise changes little then.
+    words = ["rose", "fever", "pain", "two"]
+    prompts = [", ".join([word] * 30) + "," for word in words]
     alone = [small_engine.read(prompt) for prompt in prompts]
     several = EmbeddedEngine(
         small_engine._weights, name="smollm2:135m", digest=small_engine.identity.digest, num_ctx=512, slots=3
@@ -190,15 +189,8 @@ def test_several_slots_answer_at_once_as_one_does(small_engine: EmbeddedEngine) 
             several.chat(long)
     finally:
         several.close()
-    # Sums of a batch are rounded otherwise than those of one, so probabilities differ a little, by the machine.
-    for place, other in enumerate(together):
-        gaps = [_gap(one, other) for one in alone]
-        assert gaps.index(min(gaps)) == place, "each prompt has its own answer"
-        assert gaps[place] < 0.2
+    for word, one, other in zip(words, alone, together, strict=True):
+        best = one.tokens[0]
+        assert (best.token, other.tokens[0].token) == (f" {word}", f" {word}"), "each prompt has its own answer"
+        assert math.exp(other.tokens[0].logprob) == pytest.approx(math.exp(best.logprob), abs=0.05)
     assert caught.value.limit == 512, "each slot has the whole context"
-
-
-def _gap(one: Completion, other: Completion) -> float:
-    """The largest difference of a first token's probability between two answers."""
-    first, second = (dict(answer.tokens[0].top) for answer in (one, other))
-    return max(abs(math.exp(first.get(t, -math.inf)) - math.exp(second.get(t, -math.inf))) for t in {*first, *second})
