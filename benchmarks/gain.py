@@ -2,12 +2,14 @@
 
     .venv/bin/python benchmarks/gain.py --out runs/gain                       # hours on two cores; resumes where it stopped
     .venv/bin/python benchmarks/gain.py --out runs/gain --steps dev           # the choice on dev alone
+    .venv/bin/python benchmarks/gain.py --out runs/gain --steps seconds       # how long the winner takes, one request at a time
     .venv/bin/python benchmarks/gain.py --out runs/gain --limit 12 --test-limit 6 --model smollm2:135m   # a look at the machinery
 
 Steps: `dev` chooses a program on the corpus's English reference texts (at most `--candidates` of each strategy on 48 calls of
 dev, the best few on all of it); `test` scores it once, and five draws of the study's three random examples, all on the same
-calls; `translated` does the same with one strategy on the model's own translations, whose time is reported apart. Scoring the
-test part is logged beside the split, as with `balin evaluate`.
+calls; `translated` does the same with one strategy on the model's own translations, whose time is reported apart; `seconds`
+times the winner and the study's first draw on two dozen calls of dev, in turns and one request at a time. Scoring the test part is logged
+beside the split, as with `balin evaluate`. gain.json keeps what the steps of earlier commands found.
 """
 
 from __future__ import annotations
@@ -24,9 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from speed import Metered, answer, blocks
 
 from balin.data.corpus import read_corpus
-from balin.engines.opening import EngineSettings
+from balin.engines.embedding import open_embedder
+from balin.engines.lm import language_model
+from balin.engines.opening import EngineSettings, open_engine
 from balin.eval.arm import ArmSettings
 from balin.eval.grids import Grid, figure, figure_with_interval
 from balin.eval.intervals import RESAMPLES, bootstrap_bounds, group_numbers
@@ -38,10 +43,16 @@ from balin.eval.scores import Interval
 from balin.optimizers.optimization import optimize
 from balin.optimizers.plan import Plan
 from balin.optimizers.strategies import STRATEGIES
+from balin.programs.builtin import BUILT_IN
+from balin.programs.demos import choose_demos
+from balin.programs.extractor import Extractor
+from balin.programs.saving import load_program
 from balin.signatures.features import load_feature_set
 
 MODEL = "qwen2.5-coder:1.5b"
 DRAWS = 5
+TIMED = 24
+STEPS = ("dev", "test", "seconds", "translated")
 MCC = PAIRED.index("mcc")
 
 
@@ -49,9 +60,7 @@ def main() -> None:
     """Run the steps, write gain.json, print the tables; the last line is JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/gain"))
-    parser.add_argument(
-        "--steps", nargs="+", default=["dev", "test", "translated"], choices=("dev", "test", "translated")
-    )
+    parser.add_argument("--steps", nargs="+", default=list(STEPS), choices=STEPS)
     parser.add_argument("--model", default=MODEL)
     parser.add_argument("--strategies", nargs="+", default=[s for s in STRATEGIES if s not in ("zero-shot", "study")])
     parser.add_argument("--translated-strategy", default="coverage", choices=list(STRATEGIES))
@@ -60,26 +69,31 @@ def main() -> None:
     parser.add_argument("--test-limit", type=int, help="only the first calls of test, for a look")
     parser.add_argument("--slots", type=int, default=1, help="requests at once; seconds are then shares of the time")
     options = parser.parse_args()
-    result: dict[str, Any] = {
+    kept = options.out / "gain.json"
+    result: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    result |= {
         "model": options.model,
         "date": date.today().isoformat(),
         "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, no GPU",
     }
     plan = _plan(options, "given", tuple(options.strategies))
-    if "dev" in options.steps or "test" in options.steps:
+    if set(options.steps) - {"translated"}:
         result["dev"], program = _chosen(plan)
         if "test" in options.steps:
             result["test"] = _tested(plan, program, options)
+        if "seconds" in options.steps:
+            result["seconds"] = _timed(plan, program)
     if "translated" in options.steps:
         translated = replace(plan, english="model", strategies=(options.translated_strategy,))
         result["translated_dev"], program = _chosen(translated)
         result["translated_test"] = _tested(translated, program, options)
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "gain.json").write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    kept.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     for name in ("test", "translated_test"):
         if name in result:
             print(_table(name, result[name]).markdown(), flush=True)
-    print(json.dumps({"out": str(options.out), **{k: v["gain"] for k, v in result.items() if k.endswith("test")}}))
+    told = {k: v["gain"] for k, v in result.items() if k.endswith("test")}
+    print(json.dumps({"out": str(options.out), **told, "seconds": result.get("seconds")}))
 
 
 def _plan(options: argparse.Namespace, english: Any, strategies: tuple[str, ...]) -> Plan:
@@ -140,6 +154,33 @@ def _tested(plan: Plan, program: str, options: argparse.Namespace) -> dict[str, 
             "seconds_share": seconds[0] / statistics.mean(seconds[1:]),
         },
     }
+
+
+def _timed(plan: Plan, program: str) -> dict[str, Any]:
+    """Mean seconds a call of the winner and of the study's first draw: in turns of ten calls, each after an untimed one of the pool."""
+    pool, dev = (list(plan.dataset.part(p)) for p in ("pool", "dev"))
+    demos, notes = choose_demos(pool, dev[:TIMED], plan.feature_set, 3, seed=0)
+    drawn = BUILT_IN["study"].build(plan.feature_set, "en")
+    drawn.set_demos([(d.english or "", d.labels) for d in demos])
+    winner = load_program(Path(program), plan.feature_set)
+    if winner.index is not None:
+        winner.use_embedder(open_embedder(winner.index.embedder.name, plan.engines, wanted=winner.index.embedder))
+    asked: dict[str, Extractor] = {"study": drawn, "winner": winner}
+    warm = next(t for t in pool if t not in demos and t.english)
+    engine = Metered(open_engine(plan.models[0], replace(plan.engines, slots=1)))
+    seconds: dict[str, list[float]] = {name: [] for name in asked}
+    for block in blocks(notes):
+        for name, extractor in asked.items():
+            extractor.set_lm(language_model(engine))
+            rows = [
+                answer(lambda text, e=extractor: dict(e(transcript=text).answers), note, engine, plan.feature_set.ids)
+                for note in (warm, *block)
+            ]
+            seconds[name] += [row["seconds"] for row in rows[1:]]
+            print(f"seconds, {name}: {statistics.mean(seconds[name]):.2f} a call of {len(seconds[name])}", flush=True)
+    engine.close()
+    means = {name: statistics.mean(values) for name, values in seconds.items()}
+    return {"n": len(notes), **means, "share": means["winner"] / means["study"]}
 
 
 def _scored(plan: Plan, arm: ArmSettings, options: argparse.Namespace, name: str) -> Outcome:
