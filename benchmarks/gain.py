@@ -65,6 +65,10 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="+", default=[s for s in STRATEGIES if s not in ("zero-shot", "study")])
     parser.add_argument("--translated-strategy", default="coverage", choices=list(STRATEGIES))
     parser.add_argument("--candidates", type=int, default=8)
+    parser.add_argument("--demos", type=int, default=8, help="most demos in a prompt; the study has three")
+    parser.add_argument(
+        "--definitions", action=argparse.BooleanOptionalAction, default=True, help="as of balin optimize"
+    )
     parser.add_argument("--limit", type=int, default=48, help="calls of dev that candidates are compared on")
     parser.add_argument("--test-limit", type=int, help="only the first calls of test, for a look")
     parser.add_argument("--slots", type=int, default=1, help="requests at once; seconds are then shares of the time")
@@ -106,6 +110,8 @@ def _plan(options: argparse.Namespace, english: Any, strategies: tuple[str, ...]
         english=english,
         strategies=strategies,
         candidates=options.candidates,
+        demos=options.demos,
+        definitions=options.definitions,
         limit=options.limit,
         engines=EngineSettings(choice="embedded", slots=options.slots),
         out=options.out,

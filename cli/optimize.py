@@ -117,6 +117,10 @@ _OF_TRANSLATORS = frozenset(
     help="The answer format of all programs but the study's.",
 )
 @click.option("--language", default="en", show_default=True, metavar="L", help="Language of the prompt.")
+@click.option(
+    "--definitions/--no-definitions", default=True, show_default=True,
+    help="The features' definitions in the prompts; without them each call is cheaper. The study's prompt has none.",
+)  # fmt: skip
 @embedder_option
 @click.option(
     "--reflection-model",
@@ -192,6 +196,7 @@ def command(**options: Any) -> int:
         strategies=tuple(dict.fromkeys(options["strategies"])),
         format=options["answer_format"],
         language=options["language"],
+        definitions=options["definitions"],
         demos=options["demos"],
         candidates=options["candidates"],
         limit=options["limit"],

@@ -91,6 +91,10 @@ STRATEGIES = ("random", "labeled", "bootstrap", "random-search", "coverage", "ne
     help="Wordings of the prompt: default, terse, exclusions, and those that the study file adds.",
 )  # fmt: skip
 @click.option(
+    "--definitions", type=click.Choice(["search", "on", "off"]), default="on", show_default=True,
+    help="The features' definitions in the prompt: a choice, always, never; without them calls are cheaper.",
+)  # fmt: skip
+@click.option(
     "--votes", type=click.IntRange(min=1), multiple=True, default=(1,), show_default=True, metavar="N",
     help="How many sampled answers vote; 1 is one greedy answer. Not for probe.",
 )  # fmt: skip
@@ -200,7 +204,7 @@ def _plan(options: dict[str, Any], texts: dict[str, str], called: tuple[str, ...
         "votes",
     )
     chosen: dict[str, Any] = {name: tuple(options[name]) for name in several}
-    chosen |= {name: options[name] for name in ("english", "draws", "temperature", "thresholds")}
+    chosen |= {name: options[name] for name in ("english", "draws", "temperature", "thresholds", "definitions")}
     space = Space(**chosen, texts=texts)
     same = ("limit", "objective", "seed", "out", "split", "split_seed", "accept_model_change")
     base = Plan(

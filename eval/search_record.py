@@ -33,6 +33,7 @@ _NAMES = {
     "strategy": "Choice of demos",
     "demos": "Number of demos",
     "draw": "Draw of the demos",
+    "definitions": "Definitions",
     "thresholds": "Thresholds",
 }
 

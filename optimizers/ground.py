@@ -239,9 +239,10 @@ class Ground:
         return [t for t in dev if t.id in chosen]
 
     def _program(self) -> Extractor:
-        program = BUILT_IN["few-shot"].build(self.plan.feature_set, self.plan.language)
-        program.set_format(self.plan.format)
-        return program
+        plan = self.plan
+        return Extractor(
+            plan.feature_set, name="few-shot", format=plan.format, language=plan.language, definitions=plan.definitions
+        )
 
     def _setting(
         self, bench: Bench, usable: Eligible, texts: dict[str, str], first: Sequence[Transcript], longest: str

@@ -103,6 +103,7 @@ def _folder(plan: Plan, dataset: Dataset) -> Path:
         floors=dict(sorted(plan.floors.items())),
         data=dataset.sha256,
         parts={t.id: t.part for t in dataset},
+        **({} if plan.definitions else {"definitions": False}),
         **({} if plan.embedder == PACKAGED else {"embedder": plan.embedder}),
         **({"gepa": [plan.reflection_model, plan.gepa_calls]} if "gepa" in plan.strategies else {}),
     )

@@ -54,7 +54,7 @@ class Place:
     usable: Eligible
     meter: Meter
     space: Space
-    _rates: dict[tuple[str, str], Rates] = field(default_factory=dict)
+    _rates: dict[tuple[str, str, bool], Rates] = field(default_factory=dict)
 
     def answers(self, program: Extractor, transcripts: Sequence[Transcript], phase: str) -> list[Extraction]:
         """Answers of a program, stored or asked for now.
@@ -88,10 +88,12 @@ class Place:
         language = str(chosen["language"])
         answer_format = str(chosen.get("format", BUILT_IN["study"].build(self.plan.feature_set, language).format))
 
+        definitions = bool(chosen.get("definitions", True))
+
         def plain() -> Extractor:
-            program = BUILT_IN["few-shot"].build(self.plan.feature_set, language)
-            program.set_format(answer_format)
-            return program
+            return Extractor(
+                self.plan.feature_set, name="few-shot", format=answer_format, language=language, definitions=definitions
+            )
 
         def build() -> Extractor:
             program = plain()
@@ -112,7 +114,7 @@ class Place:
             proposer=Proposer(self.bench.engine, self.bench.store),
             room=Room(
                 num_ctx=self.bench.engine.identity.num_ctx,
-                rates=self._measured(plain, language, answer_format) if needed else Rates(0.0, 0.0),
+                rates=self._measured(plain, (language, answer_format, definitions)) if needed else Rates(0.0, 0.0),
                 longest=longest,
             ),
             demos=demos,
@@ -127,9 +129,9 @@ class Place:
             return self.space.texts[name]
         return instructions(self.plan.feature_set, language, name)
 
-    def _measured(self, build: Callable[[], Extractor], language: str, answer_format: str) -> Rates:
+    def _measured(self, build: Callable[[], Extractor], kind: tuple[str, str, bool]) -> Rates:
         """Tokens of a character, from a few answers of the program without demos."""
-        known = self._rates.get((language, answer_format))
+        known = self._rates.get(kind)
         if known is None:
             program = build()
             sample = [t for t in self.order if t.id in self.texts][:_MEASURED]
@@ -137,7 +139,7 @@ class Place:
             costs = [
                 (self.texts[t.id], e.telemetry) for t, e in zip(sample, answered, strict=True) if e.failure is None
             ]
-            known = self._rates[language, answer_format] = measured_rates(program, costs)
+            known = self._rates[kind] = measured_rates(program, costs)
         return known
 
 

@@ -39,6 +39,7 @@ class Plan:
         strategies: Names of strategies; the baselines are added.
         format: The answer format of all programs but the study's.
         language: The language of the prompts.
+        definitions: Whether the features' definitions are in the prompts, but for the study's, which has none.
         demos: Most demos in a prompt.
         candidates: Most candidates of one strategy.
         limit: Compare candidates on about so many transcripts of dev, with labels and groups as in all; None takes all.
@@ -67,6 +68,7 @@ class Plan:
     strategies: tuple[str, ...] = DEFAULT_STRATEGIES
     format: str = "probe"
     language: str = "en"
+    definitions: bool = True
     demos: int = 8
     candidates: int = 4
     limit: int | None = 48

@@ -26,7 +26,8 @@ OWN = "the same model"
 
 Value: TypeAlias = str | int | bool
 Choices: TypeAlias = Mapping[str, Value]
-Thresholds = Literal["search", "on", "off"]
+# A yes-or-no question of the space: a choice, or decided.
+Switch = Literal["search", "on", "off"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Space:
         votes: Numbers of sampled answers that vote; 1 is one greedy answer. Only for formats that are written.
         temperature: Of sampled answers.
         thresholds: Whether thresholds on P(true) are a choice, always fitted where there is a P(true), or never.
+        definitions: Whether the features' definitions in the prompt are a choice, always there, or never. The study has none.
     """
 
     models: tuple[str, ...]
@@ -63,7 +65,8 @@ class Space:
     texts: Mapping[str, str] = field(default_factory=dict)
     votes: tuple[int, ...] = (1,)
     temperature: float = TEMPERATURE
-    thresholds: Thresholds = "search"
+    thresholds: Switch = "search"
+    definitions: Switch = "on"
 
     def dimensions(self, chosen: Choices) -> Iterator[tuple[str, tuple[Value, ...]]]:
         """Name and choices of each dimension, in order; some depend on what was chosen before.
@@ -81,6 +84,8 @@ class Space:
             yield "draw", tuple(range(self.draws))
             return
         yield "instructions", self.instructions
+        if self.definitions != "on":
+            yield "definitions", (False,) if self.definitions == "off" else (True, False)
         yield "format", self.formats
         if chosen["format"] != UNVOTED:
             yield "votes", self.votes
@@ -170,6 +175,8 @@ def describe(chosen: Choices) -> str:
         words.append(f"draw {chosen['draw']}")
     if chosen.get("instructions", DEFAULT) != DEFAULT:
         words.append(f"instructions {chosen['instructions']}")
+    if not chosen.get("definitions", True):
+        words.append("no definitions")
     if int(chosen.get("votes", 1)) > 1:
         words.append(f"{chosen['votes']} votes")
     if chosen.get("thresholds"):

@@ -63,6 +63,7 @@ class StudyFile(BaseModel):
     votes: Numbers | None = None
     temperature: Annotated[float, Field(gt=0, le=2)] | None = None
     thresholds: Literal["search", "on", "off"] | None = None
+    definitions: Literal["search", "on", "off"] | None = None
     split: str | None = None
     split_seed: int | None = None
     limit: Positive | None = None
@@ -118,8 +119,9 @@ def read_study_file(path: Path) -> dict[str, Any]:
     if not isinstance(root, yaml.MappingNode):
         raise InputError(f"{path}: must be a mapping of options to values, for example `model: qwen2.5:7b-instruct`")
     _check_keys(root, path)
-    if isinstance(content.get("thresholds"), bool):
-        content["thresholds"] = "on" if content["thresholds"] else "off"
+    for name in ("thresholds", "definitions"):
+        if isinstance(content.get(name), bool):
+            content[name] = "on" if content[name] else "off"
     try:
         read = StudyFile.model_validate(content)
     except ValidationError as error:

@@ -138,6 +138,21 @@ def test_the_best_program_its_run_and_all_that_was_tried(balin, pupil, data) -> 
     assert "Patient" not in report
 
 
+def test_without_definitions_no_prompt_has_one(balin, pupil, data) -> None:
+    found = balin(
+        "optimize", "--data", data, *EMBEDDED, *ONE, "--demos", 13, "--limit", 13, "--no-definitions", "--json"
+    )
+    assert found.code == 0, found.err
+    assert load_program(Path(best(found.document)["program"]), SET).adapter.definitions is False
+    probed = [a for a in pupil.asked if isinstance(a, str)]
+    assert probed
+    assert not any(f.definition["en"] in text for f in SET for text in probed)
+    assert balin(
+        "optimize", "--data", data, *EMBEDDED, *ONE, "--demos", 13, "--limit", 13, "--json"
+    ).document["folder"] != found.document["folder"]  # fmt: skip
+    assert any(next(iter(SET)).definition["en"] in a for a in pupil.asked if isinstance(a, str))
+
+
 def test_nearest_leaves_a_program_that_chooses_its_demos_and_is_run_again_without_a_call(balin, pupil, data) -> None:
     options = ("--data", data, *EMBEDDED, "--strategy", "nearest", "--candidates", 2, "--demos", 13, "--json")
     found = balin("optimize", *options)

@@ -294,6 +294,22 @@ def test_votes_and_instructions_are_tried_and_the_best_is_saved_with_them(balin,
     assert read_run(Path(found.document["run"]))["program"]["votes"] == {"n": 3, "temperature": 0.7}
 
 
+def test_definitions_are_tried_and_left_out(balin, pupil, data) -> None:
+    found = balin(
+        "search", "--data", data, *EMBEDDED, "--format", "probe", "--strategy", "coverage", "--demos", 13, "--draws", 1,
+        "--limit", 13, "--thresholds", "off", "--definitions", "search", "--json",
+    )  # fmt: skip
+    assert found.code == 0, found.err
+    trials = found.document["trials"]
+    assert len(trials) == 5  # zero-shot and coverage with and without them, and the study
+    assert {t["calls"] for t in trials if t["configuration"].get("definitions") is False} == {13 * 13}
+    definition = next(iter(SET)).definition["en"]
+    probed = [a for a in pupil.asked if isinstance(a, str)]
+    assert 0 < sum(definition in text for text in probed) < len(probed)
+    program = load_program(Path(found.document["program"]), SET)
+    assert program.adapter.definitions is found.document["best"]["configuration"]["definitions"]
+
+
 def test_limits_are_kept_before_quality(balin, pupil, data) -> None:
     pupil.deaf = {SET.ids[0]}
     options = ("search", "--data", data, *EMBEDDED, "--format", "lines", "--strategy", "coverage", "--demos", 13, "--draws", 1,

@@ -14,7 +14,7 @@ from balin.errors import InputError
 from balin.eval.metrics import AnswerTable
 from balin.optimizers.budget import Budget, Halt, Halted, Meter, Spent, estimate
 from balin.optimizers.pruning import hopeless, worse
-from balin.optimizers.space import WITH_P, Space, key
+from balin.optimizers.space import WITH_P, Space, Switch, key
 from balin.optimizers.study_file import read_study_file
 from balin.programs.extractor import Extractor
 from balin.programs.formats import FORMATS
@@ -77,6 +77,14 @@ def test_votes_go_with_written_formats_and_give_thresholds_a_p_true() -> None:
             wrong.check(SET)
 
 
+@pytest.mark.parametrize(("wanted", "choices"), [("on", {None}), ("off", {False}), ("search", {True, False})])
+def test_definitions_are_a_choice_of_all_but_the_study(wanted: Switch, choices: set[bool | None]) -> None:
+    space = Space(("a",), definitions=wanted)
+    for strategy in {str(c["strategy"]) for c in space.configurations()}:
+        found = {c.get("definitions") for c in space.configurations() if c["strategy"] == strategy}
+        assert found == ({None} if strategy == "study" else choices)
+
+
 def test_an_answer_counts_once_for_the_trial_that_needed_it_first() -> None:
     meter = Meter()
     meter.begin(["a"])
@@ -131,12 +139,15 @@ def test_the_p_value_is_that_of_all_changes_of_sign(differences: list[float]) ->
 
 def test_a_study_file_gives_the_options(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
-    path.write_text("model: a\nstrategy: [random]\ndemos: [4, 8]\nthresholds: off\nout: x\nmax_seconds: 60\n")
+    path.write_text(
+        "model: a\nstrategy: [random]\ndemos: [4, 8]\nthresholds: off\ndefinitions: on\nout: x\nmax_seconds: 60\n"
+    )
     assert read_study_file(path) == {
         "models": ["a"],
         "strategies": ["random"],
         "demos": [4, 8],
         "thresholds": "off",
+        "definitions": "on",
         "out": Path("x"),
         "max_seconds": 60.0,
     }
