@@ -7,32 +7,40 @@
 
 Steps: `dev` chooses a program on the corpus's English reference texts (at most `--candidates` of each strategy on 48 calls of
 dev, the best few on all of it); `test` scores it once, and five draws of the study's three random examples, all on the same
-calls; `translated` does the same with one strategy on the model's own translations, whose time is reported apart; `seconds`
-times the winner and the study's first draw on two dozen calls of dev, in turns and one request at a time. Scoring the test part is logged
-beside the split, as with `balin evaluate`. gain.json keeps what the steps of earlier commands found.
+calls; `translated` does the same with one strategy on the model's own translations; `seconds` times the winner and the study's first draw on
+two dozen calls of dev, in turns and one request at a time, and the translation of six. Scoring the test part is logged beside the split, as
+with `balin evaluate`. gain.json keeps what the steps of earlier commands found.
+
+Answers that lie beside this file (gain_answers.jsonl.xz) are taken from there, under the store's own keys, and only others are asked for; `--fresh`
+asks for all. `--record` adds what this command asked. Their seconds are those of the machine that recorded them and say nothing, but for the step `seconds`,
+which asks anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import os
 import platform
 import statistics
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from speed import Metered, answer, blocks
+from speed import Metered, answer, blocks  # type: ignore[import-not-found]
 
 from balin.data.corpus import read_corpus
+from balin.data.store import Store, canonical
 from balin.engines.embedding import open_embedder
 from balin.engines.lm import language_model
 from balin.engines.opening import EngineSettings, open_engine
-from balin.eval.arm import ArmSettings
+from balin.eval.arm import ArmSettings, translate_all
 from balin.eval.grids import Grid, figure, figure_with_interval
 from balin.eval.intervals import RESAMPLES, bootstrap_bounds, group_numbers
 from balin.eval.job import Job, Outcome, run_evaluation
@@ -51,13 +59,14 @@ from balin.signatures.features import load_feature_set
 
 MODEL = "qwen2.5-coder:1.5b"
 DRAWS = 5
-TIMED = 24
+TIMED, TRANSLATED = 24, 6
 STEPS = ("dev", "test", "seconds", "translated")
 MCC = PAIRED.index("mcc")
+SHIPPED = Path(__file__).with_name("gain_answers.jsonl.xz")
 
 
 def main() -> None:
-    """Run the steps, write gain.json, print the tables; the last line is JSON."""
+    """Read the options, and run the steps with the shipped answers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/gain"))
     parser.add_argument("--steps", nargs="+", default=list(STEPS), choices=STEPS)
@@ -72,7 +81,20 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=48, help="calls of dev that candidates are compared on")
     parser.add_argument("--test-limit", type=int, help="only the first calls of test, for a look")
     parser.add_argument("--slots", type=int, default=1, help="requests at once; seconds are then shares of the time")
+    parser.add_argument("--record", action="store_true", help="keep the answers beside this file")
+    parser.add_argument("--fresh", action="store_true", help="take no answers from beside this file")
     options = parser.parse_args()
+    if not options.fresh:
+        _restore(options.out)
+    try:
+        _run(options)
+    finally:
+        if options.record:
+            _record(options.out)
+
+
+def _run(options: argparse.Namespace) -> None:
+    """Run the steps, write gain.json, print the tables; the last line is JSON."""
     kept = options.out / "gain.json"
     result: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     result |= {
@@ -98,6 +120,36 @@ def main() -> None:
             print(_table(name, result[name]).markdown(), flush=True)
     told = {k: v["gain"] for k, v in result.items() if k.endswith("test")}
     print(json.dumps({"out": str(options.out), **told, "seconds": result.get("seconds")}))
+
+
+def _restore(out: Path) -> None:
+    """Put the shipped answers into the store of `out`, but for those that it has."""
+    store, taken = Store(out / "store"), 0
+    for row in _shipped():
+        if store.get(row["kind"], row["key"]) is None:
+            store.put(row["kind"], row["key"], row["record"])
+            taken += 1
+    print(f"{taken} answers taken from {SHIPPED.name}", flush=True)
+
+
+def _shipped() -> list[dict[str, Any]]:
+    if not SHIPPED.exists():
+        return []
+    with lzma.open(SHIPPED, "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def _record(out: Path) -> None:
+    """Add the store's answers to the shipped ones, in an order of their own."""
+    rows = {(row["kind"], row["key"]): row["record"] for row in _shipped()}
+    for path in sorted((out / "store").glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines()[1:]:
+            with suppress(json.JSONDecodeError):  # a line that a kill tore
+                row = json.loads(line)
+                rows[path.stem, row["key"]] = row["record"]
+    with lzma.open(SHIPPED, "wb", preset=9) as file:
+        for (kind, key), record in sorted(rows.items()):
+            file.write(canonical({"kind": kind, "key": key, "record": record}) + b"\n")
 
 
 def _plan(options: argparse.Namespace, english: Any, strategies: tuple[str, ...]) -> Plan:
@@ -144,7 +196,6 @@ def _tested(plan: Plan, program: str, options: argparse.Namespace) -> dict[str, 
     # Of the calls that every arm has answered, as the interval is.
     means = [float(over_features(rates(under("false", tally(t)))["mcc"])[0]) for t in tables]
     low, high, _ = bootstrap_bounds(gain, means[0] - statistics.mean(means[1:]), groups)
-    seconds = [o.run["cost"]["seconds_per_transcript"] for o in (winner, *draws)]
     return {
         "n": len(tables[0].ids),
         "arms": [
@@ -157,13 +208,12 @@ def _tested(plan: Plan, program: str, options: argparse.Namespace) -> dict[str, 
             "study_spread": [min(means[1:]), max(means[1:])],
             "difference": means[0] - statistics.mean(means[1:]),
             "interval": [float(low), float(high)],
-            "seconds_share": seconds[0] / statistics.mean(seconds[1:]),
         },
     }
 
 
 def _timed(plan: Plan, program: str) -> dict[str, Any]:
-    """Mean seconds a call of the winner and of the study's first draw: in turns of ten calls, each after an untimed one of the pool."""
+    """Mean seconds a call of the winner and of the study's first draw, in turns of ten calls, each after an untimed one of the pool; and to translate."""
     pool, dev = (list(plan.dataset.part(p)) for p in ("pool", "dev"))
     demos, notes = choose_demos(pool, dev[:TIMED], plan.feature_set, 3, seed=0)
     drawn = BUILT_IN["study"].build(plan.feature_set, "en")
@@ -184,8 +234,11 @@ def _timed(plan: Plan, program: str) -> dict[str, Any]:
             ]
             seconds[name] += [row["seconds"] for row in rows[1:]]
             print(f"seconds, {name}: {statistics.mean(seconds[name]):.2f} a call of {len(seconds[name])}", flush=True)
+    with TemporaryDirectory() as folder:
+        made = translate_all(engine, plan.translating(), Store(Path(folder)), notes[:TRANSLATED])
     engine.close()
     means = {name: statistics.mean(values) for name, values in seconds.items()}
+    means["translation"] = statistics.mean(m.seconds for m in made)
     return {"n": len(notes), **means, "share": means["winner"] / means["study"]}
 
 
@@ -223,14 +276,13 @@ def _table(name: str, tested: dict[str, Any]) -> Grid:
             arm["name"],
             figure(arm["scores"]["mcc"]["mean"], 3),
             figure(arm["scores"]["macro_f1"]["mean"], 3),
-            figure(arm["cost"]["seconds_per_transcript"], 2),
-            figure(arm["cost"]["translation_seconds_per_transcript"], 1),
+            "{prompt:.0f} / {cached:.0f} / {generated:.0f}".format(**arm["cost"]["tokens"]),
         )
         for arm in tested["arms"]
     ]
     told = figure_with_interval(gain["difference"], Interval(*gain["interval"]), 3)
-    notes = (f"Gain in mean MCC over the mean of the draws: {told}; {gain['seconds_share']:.0%} of their seconds.",)
-    columns = ("Arm", "mean MCC", "mean macro-F1", "s a call", "s to translate")
+    notes = (f"Gain in mean MCC over the mean of the draws: {told}.",)
+    columns = ("Arm", "mean MCC", "mean macro-F1", "tokens: prompt / cached / written")
     return Grid(f"{name}, {tested['n']} calls", columns, tuple(rows), notes)
 
 

@@ -82,7 +82,14 @@ def main() -> None:
         _write(list(_simulated(feature_set, order, options.seed)), options.predictions)
     if not options.predictions.exists():
         parser.error(f"{options.predictions}: there are no predictions yet; --record asks the models for them")
-    replayed = Replayed(pd.read_parquet(options.predictions))
+    frame = pd.read_parquet(options.predictions)
+    programs = {key(chosen) for chosen in asked_programs()}
+    if not programs <= set(frame["configuration"]):
+        known = len(programs & set(frame["configuration"]))
+        parser.error(
+            f"{options.predictions.name}: {known} of {len(programs)} programs are recorded; --record asks for the rest"
+        )
+    replayed = Replayed(frame)
     found = _measured(replayed, range(options.seeds))
     found["predictions"] = "simulated" if options.simulate else str(options.predictions.name)
     _show(replayed, found)
