@@ -1,6 +1,6 @@
 """The format `probe`: each feature is read alone, as one token behind its short label.
 
-Nothing is written. Behind the rendered prompt stands `- Pain:`, and P(true) is read from the next token; then the same
+Nothing is written. Behind the rendered prompt stands `- Fever:`, and P(true) is read from the next token; then the same
 behind the next short label. Instructions, demos and transcript are a prefix that has been computed before, so a feature
 costs the few tokens of its label. No answer sees another, so their order has no effect and none can be missing for want
 of a label.
