@@ -80,7 +80,7 @@ def main() -> None:
     )
     parser.add_argument("--limit", type=int, default=48, help="calls of dev that candidates are compared on")
     parser.add_argument("--test-limit", type=int, help="only the first calls of test, for a look")
-    parser.add_argument("--slots", type=int, default=1, help="requests at once; seconds are then shares of the time")
+    parser.add_argument("--slots", type=int, default=1, help="requests at once; the step seconds has one")
     parser.add_argument("--record", action="store_true", help="keep the answers beside this file")
     parser.add_argument("--fresh", action="store_true", help="take no answers from beside this file")
     options = parser.parse_args()
@@ -238,8 +238,9 @@ def _timed(plan: Plan, program: str) -> dict[str, Any]:
         made = translate_all(engine, plan.translating(), Store(Path(folder)), notes[:TRANSLATED])
     engine.close()
     means = {name: statistics.mean(values) for name, values in seconds.items()}
-    means["translation"] = statistics.mean(m.seconds for m in made)
-    return {"n": len(notes), **means, "share": means["winner"] / means["study"]}
+    finished = [m.seconds for m in made if m.failure is None]  # a failed one has no seconds
+    translation = {"n": len(finished), "seconds": statistics.mean(finished) if finished else None}
+    return {"n": len(notes), **means, "share": means["winner"] / means["study"], "translation": translation}
 
 
 def _scored(plan: Plan, arm: ArmSettings, options: argparse.Namespace, name: str) -> Outcome:
