@@ -211,14 +211,14 @@ class Search:
             TrialPruned: It is worse than the best.
             Unscored: It cannot have a score.
         """
-        last = self.ends[-1]
+        last, answered = self.ends[-1], self._answered(chosen)
         for count in self.ends:
             scored = self.examiner.look(chosen, count)
             check_failures(scored, last)
             if count == last:
                 break
-            # With thresholds there are no decisions before all answers are there.
-            if self.task.prune and not chosen.get("thresholds") and self._hopeless(scored.table):
+            # With thresholds there are no decisions before all answers are there, and where all are there nothing is saved.
+            if self.task.prune and not chosen.get("thresholds") and not answered and self._hopeless(scored.table):
                 if scored.value is not None:
                     trial.report(scored.value, count)
                 self._found(trial, PRUNED, chosen, scored)
@@ -230,9 +230,14 @@ class Search:
         self._queue_twin(chosen)
         return self.task.goals.values(value, scored.cost)
 
+    def _answered(self, chosen: dict[str, Value]) -> bool:
+        """Whether the same with or without thresholds was scored, so that every answer is there."""
+        twin = key(_twin(chosen))
+        return any(outcome(t) == SCORED and key(t.user_attrs["asked"]) == twin for t in self.keeper.trials())
+
     def _queue_twin(self, chosen: dict[str, Value]) -> None:
         """Have the same with or without thresholds tried next, where that is a choice: its answers are there, so it costs no call."""
-        twin = {**chosen, "thresholds": not chosen.get("thresholds")}
+        twin = _twin(chosen)
         known = {key(t.user_attrs["asked"]) for t in self.keeper.trials() if "asked" in t.user_attrs}
         if key(twin) in self._all and key(twin) not in known:
             self.keeper.enqueue(twin)
@@ -290,6 +295,11 @@ class Search:
         self.say(
             f"trial {place_of(trial, trials)}: {found['outcome']}, {figure} ({describe(trial.user_attrs['asked'])})"
         )
+
+
+def _twin(chosen: dict[str, Value]) -> dict[str, Value]:
+    """The same with thresholds, where it has none, and the reverse."""
+    return {**chosen, "thresholds": not chosen.get("thresholds")}
 
 
 def gold_of(transcripts: list[Transcript], features: tuple[str, ...]) -> AnswerTable:

@@ -61,6 +61,27 @@ def test_trials_with_thresholds_see_all_transcripts(tmp_path: Path) -> None:
             assert (outcome(trial), result(trial)["n"]) == (SCORED, 60)
 
 
+def test_a_trial_whose_answers_are_there_is_not_pruned(tmp_path: Path) -> None:
+    space = Space(("good", "bad"), formats=("json",), strategies=("random",), demos=(4,), draws=2, thresholds="search")
+    free = paid = 0
+    for seed in range(6):
+        made = tried(search(tmp_path / str(seed), space, by_model(ALL), seed=seed).keeper.trials())
+        done = [t.user_attrs["asked"] for t in made if outcome(t) == SCORED]
+        for trial in made:
+            chosen = trial.user_attrs["asked"]
+            if chosen["model"] == "bad" and chosen.get("thresholds") is False:
+                # Where the trial with thresholds came later, nobody could know.
+                twin = [t.number for t in made if t.user_attrs["asked"] == chosen | {"thresholds": True}]
+                if twin[0] < trial.number:
+                    assert chosen in done
+                    free += 1
+                else:
+                    assert outcome(trial) == PRUNED
+                    paid += 1
+    assert free
+    assert paid
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32))
 def test_a_pruned_trial_is_behind_at_the_look_that_ended_it(tmp_path: Path, seed: int) -> None:
