@@ -5,8 +5,8 @@
     .venv/bin/python benchmarks/search_cost.py --simulate --predictions simulated.parquet      # invented predictions
 
 48 configurations × 40 dev calls of the shipped corpus in their given English. Recording asks each of two models 12 programs (two
-formats; no demos, 8 random ones, 8 of `coverage`; two wordings of the instructions) and asks for no program that the file has already; each program is two
-configurations, with and without thresholds, which share their answers. Nothing is asked afterwards: the search's own loop replays the file.
+formats; no demos, 3 random ones, 3 of `coverage`; two wordings of the instructions, without the features' definitions) and asks for no program that the file
+has already; each program is two configurations, with and without thresholds, which share their answers. Nothing is asked afterwards: the search's own loop replays the file.
 
 A call is one transcript asked of one program; it is paid once, whichever configuration needs it first, by both searches. Regret
 is the mean macro-F1 of the best of all configurations less that of the best one that was finished within the budget, all on the
@@ -55,7 +55,8 @@ BUDGETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 LIMIT, AT, FROM = 0.02, 0.4, 0.2
 RECORDED = Space(
     models=("qwen2.5-coder:1.5b", "smollm2:135m"), routes=("translated",), english="given", formats=("probe", "json"),
-    strategies=("random", "coverage"), demos=(8,), draws=1, instructions=("default", "exclusions"), thresholds="off",
+    strategies=("random", "coverage"), demos=(3,), draws=1, instructions=("default", "exclusions"), thresholds="off",
+    definitions="off",
 )  # fmt: skip
 COLUMNS = ["configuration", "id", "feature", "gold", "state", "p_true", "cost"]
 
