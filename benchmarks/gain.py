@@ -1,15 +1,16 @@
 """How much choosing the demos gains: the winner on dev against five draws of the study's protocol, on the test part.
 
-    .venv/bin/python benchmarks/gain.py --out runs/gain                       # hours on two cores; resumes where it stopped
-    .venv/bin/python benchmarks/gain.py --out runs/gain --steps dev           # the choice on dev alone
+    .venv/bin/python benchmarks/gain.py --out runs/gain                       # from the answers beside this file, asking nothing
+    .venv/bin/python benchmarks/gain.py --out runs/anew --fresh               # the same anew: hours on two cores; resumes where it stopped
     .venv/bin/python benchmarks/gain.py --out runs/gain --steps seconds       # how long the winner takes, one request at a time
+    .venv/bin/python benchmarks/gain.py --out runs/gain --steps translated    # the translated route: hours
     .venv/bin/python benchmarks/gain.py --out runs/gain --limit 12 --test-limit 6 --model smollm2:135m   # a look at the machinery
 
 Steps: `dev` chooses a program on the corpus's English reference texts (at most `--candidates` of each strategy on 48 calls of
 dev, the best few on all of it); `test` scores it once, and five draws of the study's three random examples, all on the same
 calls; `translated` does the same with one strategy on the model's own translations; `seconds` times the winner and the study's first draw on
 two dozen calls of dev, in turns and one request at a time, and the translation of six. Scoring the test part is logged beside the split, as
-with `balin evaluate`. gain.json keeps what the steps of earlier commands found.
+with `balin evaluate`. gain.json keeps what the steps of earlier commands found. The defaults are what was recorded.
 
 Answers that lie beside this file (gain_answers.jsonl.xz) are taken from there, under the store's own keys, and only others are asked for; `--fresh`
 asks for all. `--record` adds what this command asked. Their seconds are those of the machine that recorded them and say nothing, but for the step `seconds`,
@@ -60,6 +61,7 @@ from balin.signatures.features import load_feature_set
 MODEL = "qwen2.5-coder:1.5b"
 DRAWS = 5
 TIMED, TRANSLATED = 24, 6
+CHOSEN = ("coverage", "labeled", "bootstrap", "random-search")
 STEPS = ("dev", "test", "seconds", "translated")
 MCC = PAIRED.index("mcc")
 SHIPPED = Path(__file__).with_name("gain_answers.jsonl.xz")
@@ -69,14 +71,14 @@ def main() -> None:
     """Read the options, and run the steps with the shipped answers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/gain"))
-    parser.add_argument("--steps", nargs="+", default=list(STEPS), choices=STEPS)
+    parser.add_argument("--steps", nargs="+", default=["dev", "test"], choices=STEPS)
     parser.add_argument("--model", default=MODEL)
-    parser.add_argument("--strategies", nargs="+", default=[s for s in STRATEGIES if s not in ("zero-shot", "study")])
+    parser.add_argument("--strategies", nargs="+", default=list(CHOSEN), choices=list(STRATEGIES))
     parser.add_argument("--translated-strategy", default="coverage", choices=list(STRATEGIES))
-    parser.add_argument("--candidates", type=int, default=8)
-    parser.add_argument("--demos", type=int, default=8, help="most demos in a prompt; the study has three")
+    parser.add_argument("--candidates", type=int, default=3, help="of each strategy")
+    parser.add_argument("--demos", type=int, default=3, help="most demos in a prompt; the study has three")
     parser.add_argument(
-        "--definitions", action=argparse.BooleanOptionalAction, default=True, help="as of balin optimize"
+        "--definitions", action=argparse.BooleanOptionalAction, default=False, help="as of balin optimize"
     )
     parser.add_argument("--limit", type=int, default=48, help="calls of dev that candidates are compared on")
     parser.add_argument("--test-limit", type=int, help="only the first calls of test, for a look")
