@@ -41,6 +41,7 @@ from balin.data.store import Store, canonical
 from balin.engines.embedding import open_embedder
 from balin.engines.lm import language_model
 from balin.engines.opening import EngineSettings, open_engine
+from balin.errors import BalinError
 from balin.eval.arm import ArmSettings, translate_all
 from balin.eval.grids import Grid, figure, figure_with_interval
 from balin.eval.intervals import RESAMPLES, bootstrap_bounds, group_numbers
@@ -90,6 +91,8 @@ def main() -> None:
         _restore(options.out)
     try:
         _run(options)
+    except BalinError as error:
+        sys.exit(f"gain.py: {error}")
     finally:
         if options.record:
             _record(options.out)
