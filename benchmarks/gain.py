@@ -8,7 +8,7 @@
 
 Steps: `dev` chooses a program on the corpus's English reference texts (at most `--candidates` of each strategy on 48 calls of
 dev, the best few on all of it); `test` scores it once, and five draws of the study's three random examples, all on the same
-calls; `translated` does the same with one strategy on the model's own translations; `seconds` times the winner and the study's first draw on
+calls; `translated` first chooses how the model translates, on the pool's references, and then does the same with one strategy on its translations; `seconds` times the winner and the study's first draw on
 two dozen calls of dev, in turns and one request at a time, and the translation of six. Scoring the test part is logged beside the split, as
 with `balin evaluate`. gain.json keeps what the steps of earlier commands found. The defaults are what was recorded.
 
@@ -53,6 +53,8 @@ from balin.eval.scores import Interval
 from balin.optimizers.optimization import optimize
 from balin.optimizers.plan import Plan
 from balin.optimizers.strategies import STRATEGIES
+from balin.optimizers.translation import choose_translator
+from balin.optimizers.translation_report import translators_table
 from balin.programs.builtin import BUILT_IN
 from balin.programs.demos import choose_demos
 from balin.programs.extractor import Extractor
@@ -75,7 +77,10 @@ def main() -> None:
     parser.add_argument("--steps", nargs="+", default=["dev", "test"], choices=STEPS)
     parser.add_argument("--model", default=MODEL)
     parser.add_argument("--strategies", nargs="+", default=list(CHOSEN), choices=list(STRATEGIES))
-    parser.add_argument("--translated-strategy", default="coverage", choices=list(STRATEGIES))
+    parser.add_argument("--translated-strategy", default="bootstrap", choices=list(STRATEGIES))
+    parser.add_argument(
+        "--translator-limit", type=int, default=12, help="calls of the pool that translators are compared on"
+    )
     parser.add_argument("--candidates", type=int, default=3, help="of each strategy")
     parser.add_argument("--demos", type=int, default=3, help="most demos in a prompt; the study has three")
     parser.add_argument(
@@ -83,7 +88,7 @@ def main() -> None:
     )
     parser.add_argument("--limit", type=int, default=48, help="calls of dev that candidates are compared on")
     parser.add_argument("--test-limit", type=int, help="only the first calls of test, for a look")
-    parser.add_argument("--slots", type=int, default=1, help="requests at once; the step seconds has one")
+    parser.add_argument("--slots", type=int, default=1, help="answers asked for at once; translations are four")
     parser.add_argument("--record", action="store_true", help="keep the answers beside this file")
     parser.add_argument("--fresh", action="store_true", help="take no answers from beside this file")
     options = parser.parse_args()
@@ -116,6 +121,8 @@ def _run(options: argparse.Namespace) -> None:
             result["seconds"] = _timed(plan, program)
     if "translated" in options.steps:
         translated = replace(plan, english="model", strategies=(options.translated_strategy,))
+        result["translator"], frozen = _translator(translated, options)
+        translated = replace(translated, translator_program=frozen)
         result["translated_dev"], program = _chosen(translated)
         result["translated_test"] = _tested(translated, program, options)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -170,10 +177,21 @@ def _plan(options: argparse.Namespace, english: Any, strategies: tuple[str, ...]
         demos=options.demos,
         definitions=options.definitions,
         limit=options.limit,
-        engines=EngineSettings(choice="embedded", slots=options.slots),
+        engines=EngineSettings(choice="embedded", slots=options.slots, translating=4),
         out=options.out,
         command=("python", *sys.argv),
     )
+
+
+def _translator(plan: Plan, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """The choice of the translator on the pool's references, and its file."""
+    found = choose_translator(
+        replace(plan, limit=options.translator_limit, candidates=1, demos=2), say=_say, advance=_advance
+    )
+    print(translators_table("Translators tried", found.trials).markdown(), flush=True)
+    for sentence in found.document["says"]:
+        print(sentence, flush=True)
+    return {k: found.document[k] for k in ("best", "against", "says", "trials")}, str(found.program)
 
 
 def _chosen(plan: Plan) -> tuple[dict[str, Any], str]:

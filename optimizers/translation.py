@@ -210,7 +210,7 @@ class _Ground:
     ) -> Iterator[_Ground]:
         models = ModelRecord(plan.out / "models.json", accept_change=plan.accept_model_change)
         longest = max((t.text for t in plan.dataset), key=len)
-        with opened(model, plan.engines, models, say) as engine:
+        with opened(model, plan.engines.for_translating(), models, say) as engine:
             yield cls(plan, parts, engine, Store(plan.out / "store"), longest, say, advance)
 
     def run(self) -> None:
