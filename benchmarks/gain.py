@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--steps", nargs="+", default=["dev", "test"], choices=STEPS)
     parser.add_argument("--model", default=MODEL)
     parser.add_argument("--strategies", nargs="+", default=list(CHOSEN), choices=list(STRATEGIES))
-    parser.add_argument("--translated-strategy", default="bootstrap", choices=list(STRATEGIES))
+    parser.add_argument("--translated-strategy", default="random-search", choices=list(STRATEGIES))
     parser.add_argument(
         "--translator-limit", type=int, default=12, help="calls of the pool that translators are compared on"
     )
