@@ -4,13 +4,13 @@
     .venv/bin/python benchmarks/gain.py --out runs/anew --fresh               # the same anew: hours on two cores; resumes where it stopped
     .venv/bin/python benchmarks/gain.py --out runs/gain --steps seconds       # how long the winner takes, one request at a time
     .venv/bin/python benchmarks/gain.py --out runs/gain --steps translated    # the translated route: hours
-    .venv/bin/python benchmarks/gain.py --out runs/gain --limit 12 --test-limit 6 --model smollm2:135m   # a look at the machinery
+    .venv/bin/python benchmarks/gain.py --out runs/look --limit 12 --test-limit 6 --model smollm2:135m   # a look at the machinery
 
 Steps: `dev` chooses a program on the corpus's English reference texts (at most `--candidates` of each strategy on 48 calls of
 dev, the best few on all of it); `test` scores it once, and five draws of the study's three random examples, all on the same
 calls; `translated` first chooses how the model translates, on the pool's references, and then does the same with one strategy on its translations; `seconds` times the winner and the study's first draw on
 two dozen calls of dev, in turns and one request at a time, and the translation of six. Scoring the test part is logged beside the split, as
-with `balin evaluate`. gain.json keeps what the steps of earlier commands found. The defaults are what was recorded.
+with `balin evaluate`. gain.json keeps what the steps of earlier commands found, each with its model, machine and date. The defaults are what was recorded.
 
 Answers that lie beside this file (gain_answers.jsonl.xz) are taken from there, under the store's own keys, and only others are asked for; `--fresh`
 asks for all. `--record` adds what this command asked. Their seconds are those of the machine that recorded them and say nothing, but for the step `seconds`,
@@ -107,24 +107,27 @@ def _run(options: argparse.Namespace) -> None:
     """Run the steps, write gain.json, print the tables; the last line is JSON."""
     kept = options.out / "gain.json"
     result: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-    result |= {
+    by = {
         "model": options.model,
         "date": date.today().isoformat(),
         "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, no GPU",
     }
     plan = _plan(options, "given", tuple(options.strategies))
     if set(options.steps) - {"translated"}:
-        result["dev"], program = _chosen(plan)
+        found, program = _chosen(plan)
+        result["dev"] = by | found
         if "test" in options.steps:
-            result["test"] = _tested(plan, program, options)
+            result["test"] = by | _tested(plan, program, options)
         if "seconds" in options.steps:
-            result["seconds"] = _timed(plan, program)
+            result["seconds"] = by | _timed(plan, program)
     if "translated" in options.steps:
         translated = replace(plan, english="model", strategies=(options.translated_strategy,))
-        result["translator"], frozen = _translator(translated, options)
+        found, frozen = _translator(translated, options)
+        result["translator"] = by | found
         translated = replace(translated, translator_program=frozen)
-        result["translated_dev"], program = _chosen(translated)
-        result["translated_test"] = _tested(translated, program, options)
+        found, program = _chosen(translated)
+        result["translated_dev"] = by | found
+        result["translated_test"] = by | _tested(translated, program, options)
     options.out.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     for name in ("test", "translated_test"):

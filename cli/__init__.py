@@ -33,7 +33,7 @@ _COMMANDS = {
     "export": "Write a run as a bundle that runs anywhere.",
     "extract": "Answer every feature for each transcript of a file, with a bundle.",
     "report": "Show a run's tables again; no model is asked.",
-    "demo": "See all of it in a few minutes on the shipped corpus.",
+    "demo": "See all of it in about twenty minutes on the shipped corpus.",
 }
 
 

@@ -1,4 +1,4 @@
-"""`balin demo`: a real small model reads real Persian text by both routes, in a few minutes, on this machine.
+"""`balin demo`: a real small model reads real Persian text by both routes, in about twenty minutes, on this machine.
 
 Then the whole way of a program: demos chosen, the best exported as a bundle, the bundle run on one call.
 """

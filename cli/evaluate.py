@@ -45,7 +45,7 @@ EPILOG = """\b
 Examples:
   balin evaluate --model qwen2.5-coder:1.5b --format probe --limit 12
   balin evaluate --data calls.csv --model qwen2.5:7b-instruct --route translated --translator aya-expanse:8b
-  balin evaluate --data calls.csv --split split.json --part test --program runs/NAME/program.json
+  balin evaluate --data calls.csv --split split.json --part test --model qwen2.5:7b-instruct --program runs/NAME/program.json
   balin evaluate --data other-site.csv --program pain-team.balin
 """
 

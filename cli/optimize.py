@@ -27,7 +27,7 @@ Examples:
   balin optimize --model qwen2.5-coder:1.5b --strategy coverage --candidates 2
   balin optimize --data calls.csv --split split.json --model qwen2.5:7b-instruct --route direct --route translated
   balin optimize --data calls.csv --split split.json --stage translate --model aya-expanse:8b
-  balin evaluate --data calls.csv --split split.json --part test --program runs/RUN/program.json
+  balin evaluate --data calls.csv --split split.json --part test --model qwen2.5:7b-instruct --program runs/RUN/program.json
 """
 
 # As in balin.optimizers.strategies, which this file does not load before it is called; a test holds them together.

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..data.files import plain_name, private_folder
 from ..data.split import make_split
-from ..data.store import Store
+from ..data.store import Store, key_of
 from ..data.transcripts import Dataset, Transcript
 from ..engines.embedding import open_embedder
 from ..engines.lm import language_model
@@ -340,7 +340,8 @@ class Ground:
         folder = self.folder / "programs"
         private_folder(folder)
         route = self.arm.route if self.arm.route == "direct" else f"translated-{self.arm.english}"
-        path = folder / f"{plain_name(self.arm.model)}-{route}.json"
+        # Models whose names differ only in signs, or late, have files of their own.
+        path = folder / f"{plain_name(self.arm.model, 40)}-{key_of(model=self.arm.model)[:6]}-{route}.json"
         save_program(best.candidate.program, path)
         return path
 

@@ -168,6 +168,7 @@ class Plan:
         if unknown:
             raise InputError(f"there is no strategy {unknown[0]!r}; there are: {', '.join(STRATEGIES)}")
         self.check_embedder(self.strategies)
+        self.feature_set.require_language(self.language)
         if "gepa" not in self.strategies and (self.reflection_model or self.gepa_calls != GEPA_CALLS):
             option = "--reflection-model" if self.reflection_model else "--gepa-calls"
             raise InputError(f"{option} goes with --strategy gepa")

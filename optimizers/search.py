@@ -211,14 +211,13 @@ class Search:
             TrialPruned: It is worse than the best.
             Unscored: It cannot have a score.
         """
-        last, answered = self.ends[-1], self._answered(chosen)
+        last, prunable = self.ends[-1], self._prunable(chosen)
         for count in self.ends:
             scored = self.examiner.look(chosen, count)
             check_failures(scored, last)
             if count == last:
                 break
-            # With thresholds there are no decisions before all answers are there, and where all are there nothing is saved.
-            if self.task.prune and not chosen.get("thresholds") and not answered and self._hopeless(scored.table):
+            if prunable and self._hopeless(scored.table):
                 if scored.value is not None:
                     trial.report(scored.value, count)
                 self._found(trial, PRUNED, chosen, scored)
@@ -229,6 +228,19 @@ class Search:
         self._found(trial, SCORED, chosen, replace(scored, value=value, table=table))
         self._queue_twin(chosen)
         return self.task.goals.values(value, scored.cost)
+
+    def _prunable(self, chosen: dict[str, Value]) -> bool:
+        """Whether a trial may end early: not a baseline, which the winner is compared with.
+
+        With thresholds there are no decisions before all answers are there, and where all are there nothing is saved.
+        """
+        baselines = [key(c) for c in self.task.space.baselines()]
+        return (
+            self.task.prune
+            and not chosen.get("thresholds")
+            and key(chosen) not in baselines
+            and not self._answered(chosen)
+        )
 
     def _answered(self, chosen: dict[str, Value]) -> bool:
         """Whether the same with or without thresholds was scored, so that every answer is there."""

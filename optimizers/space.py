@@ -148,6 +148,8 @@ class Space:
 
     def _check_votes(self) -> None:
         if self.votes == (1,):
+            if self.temperature != TEMPERATURE:
+                raise InputError("--temperature is that of sampled answers, which vote; it goes with --votes above 1")
             return
         if self.formats == (UNVOTED,):
             raise InputError(

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ..errors import InputError
+from ..programs.formats import FORMATS
 from ..signatures.wording import INSTRUCTIONS
+from .space import SEARCHED
 
 
 def _listed(value: Any) -> Any:
@@ -32,9 +34,20 @@ def _wordings(value: Any) -> Any:
     return value
 
 
+def _one_of(*known: str) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in known:
+            raise ValueError(f"there is no {name!r}; there are: {', '.join(known)}")
+        return name
+
+    return AfterValidator(check)
+
+
 Text = Annotated[str, Field(min_length=1)]
 Instructions = Annotated[dict[Text, Text | None], BeforeValidator(_wordings), Field(min_length=1)]
 Names = Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_listed), Field(min_length=1)]
+Formats = Annotated[list[Annotated[str, _one_of(*FORMATS)]], BeforeValidator(_listed), Field(min_length=1)]
+Strategies = Annotated[list[Annotated[str, _one_of(*SEARCHED)]], BeforeValidator(_listed), Field(min_length=1)]
 Numbers = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_listed), Field(min_length=1)]
 Routes = Annotated[list[Literal["direct", "translated"]], BeforeValidator(_listed), Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -54,8 +67,8 @@ class StudyFile(BaseModel):
     translator_program: str | None = None
     english: Literal["model", "given"] | None = None
     language: Names | None = None
-    format: Names | None = None
-    strategy: Names | None = None
+    format: Formats | None = None
+    strategy: Strategies | None = None
     embedder: str | None = None
     demos: Numbers | None = None
     draws: Positive | None = None
@@ -155,7 +168,7 @@ def _told(error: Any, root: yaml.MappingNode) -> str:
     index = next((part for part in place[1:] if isinstance(part, int)), None)
     if index is not None and isinstance(node, yaml.SequenceNode) and index < len(node.value):
         node = node.value[index]
-    what = error["msg"]
+    what = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         what = f"unknown key; allowed: {', '.join(sorted(StudyFile.model_fields))}"
     return f"line {node.start_mark.line + 1}: {name}: {what}"

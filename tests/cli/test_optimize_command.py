@@ -337,6 +337,22 @@ def test_a_tie_is_the_baselines(balin, engine, data, monkeypatch) -> None:
     assert "Tried on smollm2:135m, direct" in found.out
 
 
+def test_models_whose_names_are_nearly_the_same_have_files_of_their_own(balin, pupil, data) -> None:
+    models = (
+        "--model",
+        "qwen2.5:7b-instruct-q4_K_M",
+        "--model",
+        "qwen2.5:7b-instruct-q4_K_S",
+        "--model",
+        "qwen2.5-7b:instruct-q4_K_S",
+    )
+    found = balin("optimize", "--data", data, *EMBEDDED[:2], *models, *ONE, "--json")
+    assert found.code == 0, found.err
+    programs = [result["program"] for result in found.document["results"]]
+    assert len({Path(p).name for p in programs}) == len(programs) == 3
+    assert all(Path(p).exists() for p in programs)
+
+
 def test_data_without_parts_are_refused_before_anything_is_asked(balin, pupil, tmp_path) -> None:
     bare = write_calls(tmp_path / "bare.csv", [Call(f"c{n}") for n in range(4)])
     found = balin("optimize", "--data", bare, *EMBEDDED)
@@ -352,6 +368,7 @@ def test_data_without_parts_are_refused_before_anything_is_asked(balin, pupil, t
         (("--strategy", "magic"), "--strategy"),
         (("--demos", 0), "--demos"),
         (("--language", "xx"), "xx"),
+        (("--language", "xx", "--route", "translated"), "xx"),
     ],
 )
 def test_wrong_use_is_2(balin, pupil, data, options, said) -> None:

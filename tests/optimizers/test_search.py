@@ -54,6 +54,14 @@ def test_nothing_is_pruned_where_it_is_ahead_or_not_wanted(tmp_path: Path) -> No
     assert {outcome(t) for t in tried(search(tmp_path, SPACE, by_model(ALL), prune=False).keeper.trials())} == {SCORED}
 
 
+def test_a_baseline_is_scored_on_all_transcripts_however_bad_it_is(tmp_path: Path) -> None:
+    known = Known(GOLD, lambda chosen: ALL if chosen["strategy"] == "study" else set(range(0, 60, 10)))
+    made = {key(t.user_attrs["asked"]): t for t in tried(search(tmp_path, SPACE, known).keeper.trials())}
+    scored = [c for c in SPACE.configurations() if c["strategy"] == "study" and outcome(made[key(c)]) == SCORED]
+    # What the winner is compared with; other draws and other models of the study end early.
+    assert scored == [c for c in SPACE.baselines() if c["strategy"] == "study"]
+
+
 def test_trials_with_thresholds_see_all_transcripts(tmp_path: Path) -> None:
     space = Space(("good", "bad"), formats=("json",), strategies=("random",), demos=(4,), draws=1, thresholds="on")
     for trial in tried(search(tmp_path, space, by_model(ALL)).keeper.trials()):

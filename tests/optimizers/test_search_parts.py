@@ -71,6 +71,7 @@ def test_votes_go_with_written_formats_and_give_thresholds_a_p_true() -> None:
     for wrong, said in (
         (replace(space, formats=("probe",)), "--votes"),
         (replace(space, temperature=0.0), "temperature"),
+        (replace(space, votes=(1,), temperature=0.3), "--temperature"),
         (replace(space, instructions=("nobody's",)), "--instructions"),
     ):
         with pytest.raises(InputError, match=said):
@@ -169,6 +170,8 @@ def test_a_study_file_names_instructions_or_writes_them(tmp_path: Path) -> None:
         ("seed: 1\ndemos:\n  - 4\n  - none\n", "line 4: demos"),
         ("seed: 1\nroute: sideways\n", "line 2: route"),
         ("limit: 0\n", "line 1: limit"),
+        ("seed: 1\nformat: [json, prob]\n", "line 2: format: there is no 'prob'; there are: lines, json"),
+        ("seed: 1\nstrategy: mipro\n", "line 2: strategy: there is no 'mipro'; there are: random, labeled"),
         ("seed: 1\ninstructions: [terse, nobodys]\n", "line 2: instructions"),
         ("seed: 1\ninstructions:\n  terse: Mine.\n", "give yours another name"),
         ("seed: 1\nmax_missing: 1.5\n", "line 2: max_missing"),
