@@ -7,7 +7,7 @@ towards the common one by a ridge penalty (Platt's scaling, Platt 1999, with par
 the same for all features, is chosen to maximise the objective, and put back on each feature's own scale.
 
 A sensitivity floor lowers a feature's threshold to the largest that reaches the floor in the fitted data, where the shared cut
-does not reach it. It only just does here, so on other data it is missed as easily as kept: ask for more than you need.
+does not reach it. It only just does here, so on other data it may be missed: ask for more than you need.
 
 Selection must not see decisions on the data that made the thresholds. `fit_thresholds` therefore also gives the decisions out
 of fold: each group of transcripts decided by thresholds that were fitted on the others.
