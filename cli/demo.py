@@ -175,7 +175,7 @@ def _next(out: Path, outcomes: list[Outcome], seconds: float) -> str:
     return (
         f"\nDone in {seconds / 60:.1f} minutes. What now:\n"
         f"  balin report {folder}        the tables of one run again\n"
-        f"  balin extract {out / 'demo.balin'} calls.csv --out answers.csv      that bundle on calls of your own\n"
+        f"  balin extract {out / 'demo.balin'} calls.csv --out answers.csv      that bundle on your calls (in English: medical_history_en)\n"
         "  balin evaluate --format probe            the whole dev part\n"
         "  balin data check calls.csv               your own data: columns id, medical_history, com_* or plain ids\n"
         "  docs/getting-started.md                  the next steps, and how to use Ollama"

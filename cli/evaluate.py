@@ -101,7 +101,7 @@ Examples:
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Score only the first N transcripts of the part."
 )
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="For drawing demos and for sampling.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="For drawing demos.")
 @click.option("--name", metavar="NAME", help="The run's name.  [default: made from what is run]")
 @click.option(
     "--rejects",
@@ -141,6 +141,7 @@ def _evaluated(options: Mapping[str, Any]) -> Outcome:
     """The run, by a program or by a bundle."""
     from ..deployment.bundle import read_bundle
     from ..deployment.scoring import check_feature_set, names_bundle, score_bundle, settings_of
+    from ..errors import InputError
     from ..eval.arm import ArmSettings
     from ..eval.job import run_evaluation
     from ..signatures.features import load_feature_set
@@ -148,6 +149,10 @@ def _evaluated(options: Mapping[str, Any]) -> Outcome:
     if not names_bundle(options["program"]):
         feature_set = load_feature_set(options["features"])
         settings = ArmSettings(**{setting: options[name] for name, setting in _OF_THE_ARM.items()})
+        if _is_given("seed") and not settings.draws:
+            raise InputError(
+                f"--seed: --program {settings.program} draws no demos here, so it would have no effect; leave it out"
+            )
         job = _job(options, feature_set, settings)
         with progress() as advance:
             return run_evaluation(job, say=note, advance=advance)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .console import note, print_json
-from .options import features_option, json_option
+from .options import features_option, host_options, json_option
 
 EPILOG = """\b
 Examples:
@@ -34,19 +34,29 @@ Examples:
     is_flag=True,
     help="Let worked examples leave with the bundle that are not of the shipped, invented corpus.",
 )
+@host_options
 @json_option
 def command(run: Path, **options: Any) -> int:
     """Write a run's program, model and scores as a bundle, which `balin extract` runs anywhere.
 
     A bundle holds the whole prompt, and so the text of its worked examples. Those of the shipped corpus are invented; others
-    are refused, each by its id, unless you allow them.
+    are refused, each by its id, unless you allow them. Nothing is asked of a model, but for the embedder that chooses the demos
+    of `nearest`: --host and --allow-remote say where it is if it is one of Ollama's.
     """
     from ..deployment.bundle import read_bundle, write_bundle
     from ..deployment.export import export_run
+    from ..engines.opening import EngineSettings
     from ..signatures.features import load_feature_set
 
     feature_set = load_feature_set(options["features"])
-    made = export_run(run, feature_set, allow_demos=options["allow_demos"], modelfile=options["modelfile"])
+    engines = EngineSettings(host=options["host"], allow_remote=options["allow_remote"])
+    made = export_run(
+        run,
+        feature_set,
+        allow_demos=options["allow_demos"],
+        modelfile=options["modelfile"],
+        engines=None if engines == EngineSettings() else engines,
+    )
     target: Path = options["to"]
     write_bundle(target, made.files)
     bundle = read_bundle(target)

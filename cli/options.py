@@ -71,6 +71,13 @@ split_options = _stack(
     ),
 )
 
+host_options = _stack(
+    click.option("--host", metavar="URL", help="Ollama's address.  [default: OLLAMA_HOST, else 127.0.0.1:11434]"),
+    click.option(
+        "--allow-remote", multiple=True, metavar="HOST", help="Let text go to this host, which is not this machine."
+    ),
+)
+
 engine_options = _stack(
     click.option(
         "--engine",
@@ -79,10 +86,7 @@ engine_options = _stack(
         show_default=True,
         help="auto takes Ollama when it answers and has the model, else the embedded engine.",
     ),
-    click.option("--host", metavar="URL", help="Ollama's address.  [default: OLLAMA_HOST, else 127.0.0.1:11434]"),
-    click.option(
-        "--allow-remote", multiple=True, metavar="HOST", help="Let text go to this host, which is not this machine."
-    ),
+    host_options,
     click.option("--num-ctx", type=click.IntRange(min=256), metavar="N", help="Context in tokens.  [default: 4096]"),
     click.option(
         "--timeout",

@@ -61,6 +61,7 @@ def command(file: str, **options: Any) -> int:
     """
     from ..data.files import plain_name, private_folder, write_private
     from ..data.store import Store
+    from ..errors import InputError
     from ..eval.arm import opened, translate_all
     from ..eval.models import ModelRecord
     from ..programs.translator_file import translator_of
@@ -69,15 +70,20 @@ def command(file: str, **options: Any) -> int:
     feature_set = load_feature_set(options["features"])
     translator = translator_of(options["translator_program"], feature_set)
     dataset = read_data(file, feature_set)
+    if dataset.rejects:
+        note(f"{len(dataset.rejects)} rows of {dataset.name} cannot be used; `balin data check` lists them")
     chosen = list(dataset.part(options["part"]))[: options["limit"]]
     out: Path = options["out"]
+    target: Path | None = options["to"]
+    if target is not None and target.exists() and Path(file).exists() and target.samefile(file):
+        raise InputError(f"--to {target}: is the data file itself, which would be overwritten; name another")
     private_folder(out)
     models = ModelRecord(out / "models.json", accept_change=options["accept_model_change"])
     with progress() as advance, opened(options["model"], engine_settings(options), models, note) as engine:
         made = translate_all(engine, translator, Store(out / "store"), chosen, partial(advance, "translate"))
     stem, model = plain_name(Path(file).stem), plain_name(options["model"], 40)
     by = f"{model}-{translator.hash()[:8]}" if options["translator_program"] else model
-    target: Path = options["to"] or out / f"translations-{stem}-{by}.jsonl"
+    target = target or out / f"translations-{stem}-{by}.jsonl"
     rows = [
         {"id": t.id, "text_en": m.text, "warnings": list(m.warnings), "failure": m.failure}
         for t, m in zip(chosen, made, strict=True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
+from ..errors import DataError, InputError
 from ..signatures.features import FeatureSet
 from .files import write_private
 from .persian import normalise
@@ -54,8 +54,10 @@ def read_dataset(
     Raises:
         DataError: The file is missing, unreadable, in a wrong encoding or of an unknown ending; it has no column for id or
             text, or two for one feature; or no row of it can be used.
-        InputError: The rejects cannot be written.
+        InputError: The rejects cannot be written, or would take the file's own place.
     """
+    if rejects is not None and rejects.exists() and Path(path).exists() and rejects.samefile(path):
+        raise InputError(f"{rejects}: is the data file itself, which the rejects would overwrite; name another file")
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:

@@ -268,11 +268,33 @@ def _parquet(data: bytes, name: str) -> Table:
         file = pq.ParquetFile(io.BytesIO(data))
         columns = _names(file.schema_arrow.names, name)
         for batch in file.iter_batches():
-            rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            first = len(records) + 1
+            values = (_values(column, name, place, first) for place, column in zip(columns, batch.columns, strict=True))
+            rows = zip(*values, strict=True)
             records.extend(Record(row, values) for row, values in enumerate(rows, start=len(records) + 1))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{name}: is not a readable Parquet file ({type(error).__name__})") from None
     return Table(columns, tuple(records))
+
+
+def _values(column: Any, name: str, place: str, first: int) -> list[Any]:
+    """A column of a batch as Python values; `first` is the number of its first row.
+
+    Raises:
+        DataError: One of them is none, as a date that no calendar has, or bytes that are no UTF-8.
+    """
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError):
+        for row, cell in enumerate(column, start=first):
+            try:
+                cell.as_py()
+            except (ValueError, OverflowError) as error:
+                raise DataError(
+                    f"{name}: row {row}, column {shown_name(place)}: its value cannot be read ({type(error).__name__}); "
+                    "mend it, or leave the column out"
+                ) from None
+        raise
 
 
 def _jsonl(data: bytes, name: str) -> Table:

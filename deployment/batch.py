@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..data.corpus import NAME
 from ..data.files import private_folder
 from ..data.readers import read_dataset
 from ..data.store import Store, key_of
@@ -31,8 +32,8 @@ from ..signatures.answers import ERROR, Answer, State
 from ..signatures.features import FeatureSet
 from . import runner
 from .bundle import Bundle
-from .manifest import ExtractStep, ModelEntry, TranslateStep
-from .output import check_output, write_answers
+from .manifest import DemoEntry, ExtractStep, ModelEntry, TranslateStep
+from .output import check_ids, check_output, write_answers
 
 Advance = Callable[[str, int, int], None]
 
@@ -152,6 +153,44 @@ class Done:
         }
 
 
+@dataclass(frozen=True)
+class Kin:
+    """Which demos of a bundle's index are a transcript of the data, or of the same patient.
+
+    Ids and groups say something in the file that the bundle was made with, and in the corpus: two hospitals may both have a
+    call 12. There they are found by the ids in the manifest; elsewhere a demo is known by its text alone.
+    """
+
+    by_id: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    by_group: Mapping[str, frozenset[int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, bundle: Bundle, dataset: Dataset) -> Kin:
+        """Those of a bundle in these data."""
+        index = bundle.extraction.index
+        ids: dict[str, frozenset[int]] = {}
+        groups: dict[str, frozenset[int]] = {}
+        # Those of an index are the first, as the program then shows no others.
+        for place, demo in enumerate(bundle.manifest.demos[: len(index.turns)] if index else ()):
+            known = dataset.by_id.get(demo.id)
+            if known is not None and comes_from(bundle, demo, dataset):
+                ids[known.id] = ids.get(known.id, frozenset()) | {place}
+                if known.group is not None:
+                    groups[known.group] = groups.get(known.group, frozenset()) | {place}
+        return cls(ids, groups)
+
+    def of_transcript(self, transcript: Transcript) -> frozenset[int]:
+        """Places in the index."""
+        group = frozenset() if transcript.group is None else self.by_group.get(transcript.group, frozenset())
+        return self.by_id.get(transcript.id, frozenset()) | group
+
+
+def comes_from(bundle: Bundle, demo: DemoEntry, dataset: Dataset) -> bool:
+    """Whether a demo of a bundle comes from these data, so that its id says something in them."""
+    own = dataset.sha256 == bundle.manifest.data.sha256
+    return own or (demo.source == "corpus" and dataset.name == NAME)
+
+
 def run_batch(batch: Batch) -> Done:
     """Read every usable row of a file, and write the answers.
 
@@ -164,8 +203,12 @@ def run_batch(batch: Batch) -> Done:
     check_output(batch.out, bundle.feature_set.ids)
     if batch.file.exists() and batch.out.exists() and batch.file.samefile(batch.out):
         raise InputError(f"--out {batch.out}: is the data file itself, which would be overwritten; name another")
+    if bundle.path.is_dir() and batch.out.parent.resolve() == bundle.path.resolve():
+        raise InputError(f"--out {batch.out}: is in the bundle's own folder, where nothing may be added; name another")
     private_folder(batch.out.parent)
     dataset = read_dataset(batch.file, _without_labels(bundle.feature_set), rejects=batch.rejects)
+    check_ids(batch.out, [t.id for t in dataset])
+    check_english(bundle, dataset.transcripts)
     embedder = opened_embedder(bundle, batch.engines)
     store = Store(batch.store)
     models: dict[str, ModelIdentity] = {}
@@ -176,16 +219,30 @@ def run_batch(batch: Batch) -> Done:
             work = partial(translated, bundle.translation, bundle.model(bundle.translation), engine, store)
             translations = each(engine, dataset.transcripts, work, partial(batch.advance, "translate"))
     made = {t.id: translation for t, translation in zip(dataset, translations, strict=False)}
+    kin = Kin.of(bundle, dataset)
     with _opened(batch, bundle.extraction) as engine:
         models["extract"] = engine.identity
         read = each(
             engine,
             dataset.transcripts,
-            lambda t: answered(bundle, engine, store, t, made.get(t.id), embedder),
+            lambda t: answered(bundle, engine, store, t, made.get(t.id), embedder, kin),
             partial(batch.advance, "extract"),
         )
     write_answers(batch.out, bundle.feature_set.ids, ((t.id, r.answers) for t, r in zip(dataset, read, strict=True)))
     return Done(batch, dataset, tuple(read), models, tuple(translations), time.perf_counter() - started)
+
+
+def check_english(bundle: Bundle, transcripts: Sequence[Transcript]) -> None:
+    """Refuse data without any English text where that is what a bundle reads.
+
+    Raises:
+        InputError: There is none.
+    """
+    if bundle.manifest.reads == "english" and not any(t.english for t in transcripts):
+        wanted = ", ".join(bundle.feature_set.columns["english"])
+        raise InputError(
+            f"{bundle.path}: reads an English text that comes with the data, and none of these columns has one: {wanted}"
+        )
 
 
 def _without_labels(feature_set: FeatureSet) -> FeatureSet:
@@ -268,14 +325,18 @@ def opened_embedder(bundle: Bundle, engines: EngineSettings) -> Embedder | None:
 
 
 def _key(
-    step: TranslateStep | ExtractStep, model: ModelEntry, engine: Engine, text: str, withheld: Sequence[int] = ()
+    step: TranslateStep | ExtractStep,
+    model: ModelEntry,
+    engine: Engine,
+    text: str,
+    **others: Sequence[int] | Sequence[str],
 ) -> str:
-    """What was asked, of whom, how, about what, and which demos the transcript must not see.
+    """What was asked, of whom, how and about what; `others` that are empty change nothing.
 
     Named as `programs.pipeline.answer_key` names them, so that reports find them.
     """
     sampling = [model.temperature, model.seed] if model.temperature else []
-    apart = {"withheld": list(withheld)} if withheld else {}
+    apart = {name: list(values) for name, values in others.items() if values}
     return key_of(program=step.hash, model=engine.identity.to_dict(), sampling=sampling, text=text_hash(text), **apart)
 
 
@@ -305,6 +366,7 @@ def answered(
     transcript: Transcript,
     translation: Translation | None,
     embedder: Embedder | None,
+    kin: Kin,
 ) -> Read:
     """The answers for a transcript, stored or asked for now."""
     step, feature_set = bundle.extraction, bundle.feature_set
@@ -317,8 +379,9 @@ def answered(
     if text is None:
         return Read(dict.fromkeys(feature_set.ids, ERROR), failure=failure, detail=detail)
     says = [text, transcript.text, transcript.english]
-    withheld = runner.withheld(step, says, transcript.id, transcript.group)
-    key = _key(step, bundle.model(step), engine, text, withheld)
+    withheld = runner.withheld(step, says, kin.of_transcript(transcript))
+    # Answers are stored by feature id, and two sets with the same words may name them otherwise.
+    key = _key(step, bundle.model(step), engine, text, withheld=withheld, features=feature_set.ids)
     record = store.get("predictions", key)
     if record is not None:
         kept = {i: Answer(State(record["answers"][i][0]), record["answers"][i][1]) for i in feature_set.ids}

@@ -143,6 +143,7 @@ def write_bundle(path: Path, files: Mapping[str, bytes]) -> None:
         ProgramError: Something that is no bundle stands in its place.
         InputError: It cannot be written.
     """
+    path = path.absolute()
     if path.exists() and not _is_bundle(path):
         raise ProgramError(f"{path}: exists and is no bundle, so it is not replaced; choose another --to")
     private_folder(path.parent)
@@ -172,10 +173,17 @@ def is_zip(path: Path) -> bool:
 
 
 def _is_bundle(path: Path) -> bool:
-    """Whether what stands there is of the kind that would be written, and a bundle."""
-    if path.is_dir():
-        return not is_zip(path) and (not any(path.iterdir()) or (path / MANIFEST).is_file())
-    return is_zip(path) and zipfile.is_zipfile(path)
+    """Whether what stands there is of the kind that would be written, and a bundle or an empty folder: all in it will be gone."""
+    if path.is_dir() and not is_zip(path) and not any(path.iterdir()):
+        return True
+    if path.is_dir() == is_zip(path):
+        return False
+    try:
+        files = _files(path)
+        manifest = json.loads(files[MANIFEST])
+        return manifest.get("kind") == "bundle" and set(files) <= {MANIFEST, *manifest["files"]}
+    except (ProgramError, KeyError, ValueError, AttributeError, TypeError, RecursionError):
+        return False
 
 
 def _zipped(files: Mapping[str, bytes]) -> bytes:
@@ -199,9 +207,13 @@ def _files(path: Path) -> dict[str, bytes]:
     try:
         if path.is_dir():
             found = [f for f in path.iterdir() if not f.name.startswith(".")]
+            if not (path / MANIFEST).is_file():
+                raise ProgramError(f"{path}: is no bundle, as it has no {MANIFEST}; give what `balin export` wrote")
             for file in found:
                 if file.is_symlink() or not file.is_file() or file.stat().st_size > LARGEST:
-                    raise ProgramError(f"{path}: holds {file.name!r}, which is no file of a bundle; remove it")
+                    raise ProgramError(
+                        f"{path}: holds {file.name!r}, which is no file of a bundle; move it elsewhere if you need it"
+                    )
             return {f.name: f.read_bytes() for f in found}
         with zipfile.ZipFile(path) as archive:
             return _unzipped(path, archive)
@@ -233,7 +245,7 @@ def _check_version(path: Path, data: bytes) -> None:
     """Told apart before all else: of another version nothing else is known."""
     try:
         content = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ProgramError(f"{path}: {MANIFEST} is not JSON; copy the bundle again") from None
     version = content.get("schema") if isinstance(content, dict) else None
     if type(version) is not int or version not in SCHEMAS:
@@ -249,7 +261,9 @@ def _check_hashes(path: Path, manifest: Manifest, files: Mapping[str, bytes]) ->
         raise ProgramError(f"{path}: {missing[0]!r} is missing; copy the bundle again")
     unlisted = [name for name in files if name not in manifest.files and name != MANIFEST]
     if unlisted:
-        raise ProgramError(f"{path}: holds {unlisted[0]!r}, which its manifest does not know; remove it")
+        raise ProgramError(
+            f"{path}: holds {unlisted[0]!r}, which its manifest does not know; move it elsewhere if you need it"
+        )
     for name, digest in manifest.files.items():
         if hashlib.sha256(files[name]).hexdigest() != digest:
             raise ProgramError(f"{path}: {name} is not what was exported (its SHA-256 differs); it is not used")

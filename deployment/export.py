@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from .. import __version__
-from ..engines.embedding import open_embedder
+from ..engines.embedding import OLLAMA, open_embedder
+from ..engines.opening import EngineSettings
 from ..engines.protocol import Message
 from ..errors import InputError, ProgramError, RunError
 from ..eval.job import TRANSLATOR
@@ -24,6 +25,7 @@ from ..programs.builtin import BUILT_IN
 from ..programs.extractor import Extractor
 from ..programs.formats import Prompt
 from ..programs.index_file import packed
+from ..programs.retrieval import texts_only
 from ..programs.saving import load_program
 from ..programs.translation import token_limit
 from ..programs.translator import Translator
@@ -82,7 +84,12 @@ class Exported:
 
 
 def export_run(
-    folder: Path, feature_set: FeatureSet, *, allow_demos: bool = False, modelfile: bool = False
+    folder: Path,
+    feature_set: FeatureSet,
+    *,
+    allow_demos: bool = False,
+    modelfile: bool = False,
+    engines: EngineSettings | None = None,
 ) -> Exported:
     """The bundle of a run.
 
@@ -91,18 +98,24 @@ def export_run(
         feature_set: The one that the run was made with; a run holds only its hash.
         allow_demos: Let demos pass that are not of the shipped corpus.
         modelfile: Make what Ollama needs to serve the program as a model of its own.
+        engines: Where the Ollama is whose embedder chooses the program's demos.
 
     Raises:
         RunError: No run, or one of an unknown version.
         ProgramError: Its program cannot be loaded, or is not the one that was scored.
-        InputError: Demos that are not allowed, or a program that no Modelfile can hold.
+        InputError: Demos that are not allowed, a program that no Modelfile can hold, or `engines` for one that needs none.
+        EngineUnavailable: No embedder.
     """
     run = read_run(folder)
     _check_exportable(folder, run)
     extractor = load_program(folder / "program.json", feature_set)
-    if extractor.index is not None:
-        wanted = extractor.index.embedder
-        extractor.use_embedder(open_embedder(wanted.name, wanted=wanted))
+    wanted = None if extractor.index is None else extractor.index.embedder
+    if engines is not None and (wanted is None or not wanted.name.startswith(OLLAMA)):
+        raise InputError(
+            "--host and --allow-remote: no embedder of Ollama chooses this program's demos; leave them out"
+        )
+    if wanted is not None:
+        extractor.use_embedder(open_embedder(wanted.name, engines, wanted=wanted))
     metrics, scores = _scores(folder)
     try:
         return _Export(folder, run, feature_set, extractor, metrics, scores).made(allow_demos, modelfile)
@@ -286,7 +299,9 @@ def _index_entry(extractor: Extractor) -> IndexEntry | None:
         if (first.role, second.role) != ("user", "assistant") or (*made[:-3], made[-1]) != blank:
             raise ProgramError("the program's demos are no turns of their own; such a program has no bundle")
         turns.append((first.content, second.content))
-    return IndexEntry.of(index.neighbours, index.embedder, turns=tuple(turns))
+    # Hashes of ids and patients are left behind: a short number is found from its hash by trying all.
+    marks = tuple(texts_only(own) for own in index.neighbours.marks)
+    return IndexEntry.of(replace(index.neighbours, marks=marks), index.embedder, turns=tuple(turns))
 
 
 def translate_step(translator: Translator) -> TranslateStep:

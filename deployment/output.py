@@ -56,6 +56,25 @@ def check_output(path: Path, features: Sequence[str]) -> None:
         raise InputError(f"--out {path}: {len(features)} features are too many for .xlsx; use .csv or .parquet")
 
 
+def check_ids(path: Path, ids: Sequence[str]) -> None:
+    """Refuse ids that could not be written at the end, before anything is asked.
+
+    Raises:
+        InputError: A sheet cannot hold so many, or one of them.
+    """
+    if path.suffix.casefold() != ".xlsx":
+        return
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE  # type: ignore[import-untyped]
+
+    if len(ids) >= _SHEET_ROWS:
+        raise InputError(f"--out {path}: {len(ids)} rows are too many for a sheet of .xlsx; use .csv or .parquet")
+    for number, identifier in enumerate(ids, start=1):
+        if len(identifier) > _CELL or ILLEGAL_CHARACTERS_RE.search(identifier):
+            raise InputError(
+                f"--out {path}: the id of transcript {number} cannot stand in a cell of .xlsx; use .csv or .parquet"
+            )
+
+
 def write_answers(path: Path, features: Sequence[str], rows: Iterable[Row]) -> None:
     """Write the table in one step, for its owner's eyes only, in the format of the file's ending.
 
@@ -63,6 +82,9 @@ def write_answers(path: Path, features: Sequence[str], rows: Iterable[Row]) -> N
         InputError: The ending is unknown, the file cannot be written, or a sheet cannot hold it.
     """
     check_output(path, features)
+    rows = list(rows)
+    # Before a sheet is begun: a half-written one complains when it is thrown away.
+    check_ids(path, [identifier for identifier, _ in rows])
     names = columns(features)
     with replacing(path) as temporary:
         _WRITERS[path.suffix.casefold()](temporary, names, [_cells(features, row) for row in rows])
@@ -107,14 +129,7 @@ def _parquet(path: Path, names: Sequence[str], rows: Sequence[Cells]) -> None:
 def _xlsx(path: Path, names: Sequence[str], rows: Sequence[Cells]) -> None:
     from openpyxl import Workbook  # type: ignore[import-untyped]
     from openpyxl.cell import WriteOnlyCell  # type: ignore[import-untyped]
-    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE  # type: ignore[import-untyped]
 
-    if len(rows) >= _SHEET_ROWS:
-        raise InputError(f"{len(rows)} rows are too many for a sheet of .xlsx; use .csv or .parquet")
-    # Before the sheet is begun: a half-written one complains when it is thrown away.
-    for number, (identifier, *_) in enumerate(rows, start=1):
-        if len(identifier) > _CELL or ILLEGAL_CHARACTERS_RE.search(identifier):
-            raise InputError(f"the id of transcript {number} cannot stand in a cell of .xlsx; use .csv or .parquet")
     workbook = Workbook(write_only=True)
     sheet = workbook.create_sheet("answers")
     sheet.append(list(names))

@@ -6,7 +6,7 @@ The messages are those that the program made, byte for byte; answers are read by
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -67,11 +67,14 @@ def seen(step: ExtractStep, embedder: Embedder | None, text: str, withheld: tupl
     return Seen(embedder.embed([text])[0], withheld)
 
 
-def withheld(
-    step: ExtractStep, texts: Sequence[str | None], id: str | None = None, group: str | None = None
-) -> tuple[int, ...]:
-    """The demos that a transcript must not see, as `programs.extractor.Extractor.withheld`."""
-    return () if step.index is None else step.index.neighbours.withheld(marks_of(texts, id, group))
+def withheld(step: ExtractStep, texts: Sequence[str | None], kin: Collection[int] = ()) -> tuple[int, ...]:
+    """The demos that a transcript must not see, in order: those that share a text with it, and its `kin`.
+
+    As `programs.extractor.Extractor.withheld`; but a bundle does not hold by what id or patient its demos are recognised.
+    """
+    if step.index is None:
+        return ()
+    return tuple(sorted({*step.index.neighbours.withheld(marks_of(texts)), *kin}))
 
 
 def messages(step: Step, text: str, known: Seen | None = None) -> tuple[Message, ...]:

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..data.corpus import NAME
 from ..data.persian import fingerprint
 from ..data.store import Store
 from ..data.transcripts import Dataset, Transcript
@@ -30,7 +29,7 @@ from ..programs.demos import Leaks
 from ..programs.pipeline import Extraction
 from ..programs.translation import Translation
 from ..signatures.features import FeatureSet
-from .batch import Read, answered, model_change, opened, opened_embedder, translated
+from .batch import Kin, Read, answered, check_english, comes_from, model_change, opened, opened_embedder, translated
 from .bundle import MANIFEST, Bundle, is_zip
 from .manifest import DemoEntry, ExtractStep, Slot, TranslateStep
 
@@ -156,10 +155,11 @@ class _Scoring:
     def answered(self) -> Answered:
         """The answers for all transcripts: translated first, with one model loaded, and then read, with the other."""
         bundle, scored = self.bundle, self.ready.scored
-        self._check_english()
+        check_english(bundle, scored)
         self._check_demos()
         store = Store(self.job.out / "store")
         embedder = opened_embedder(bundle, self.job.engines)
+        kin = Kin.of(bundle, self.ready.dataset)
         translator, translations = self._translations(store)
         self._refuse(
             [i for i, t in translations.items() if t.text and fingerprint(t.text) in self._texts(bundle.extraction)]
@@ -168,7 +168,7 @@ class _Scoring:
             read = each(
                 engine,
                 scored,
-                lambda t: answered(bundle, engine, store, t, translations.get(t.id), embedder),
+                lambda t: answered(bundle, engine, store, t, translations.get(t.id), embedder, kin),
                 partial(self.advance, "extract"),
             )
             identity = engine.identity
@@ -215,13 +215,6 @@ class _Scoring:
             self.changed = True
             self.notes.append(
                 f"{changed[0].upper()}{changed[1:]}: these are the scores of the bundle's prompt with this model."
-            )
-
-    def _check_english(self) -> None:
-        if self.bundle.manifest.reads == "english" and not any(t.english for t in self.ready.scored):
-            wanted = ", ".join(self.job.feature_set.columns["english"])
-            raise InputError(
-                f"{self.bundle.path}: reads an English text that comes with the data, and none of these columns has one: {wanted}"
             )
 
     def _check_demos(self) -> None:
@@ -303,17 +296,13 @@ def _facts(bundle: Bundle) -> ProgramFacts:
 
 
 def _demos_in(bundle: Bundle, dataset: Dataset) -> tuple[list[Transcript], set[str]]:
-    """The bundle's demos that are transcripts of these data; and the ids of those that come from another file.
-
-    An id says something in the file that the bundle was made with, and in the corpus. Two hospitals may both have a call 12.
-    """
-    own = dataset.sha256 == bundle.manifest.data.sha256
+    """The bundle's demos that are transcripts of these data; and the ids of those that come from another file."""
     known, strangers = [], set()
     index = bundle.extraction.index
     # Those of an index are the first, as the program then shows no others; they are withheld and not refused.
     for demo in bundle.manifest.demos[0 if index is None else len(index.turns) :]:
         found = dataset.by_id.get(demo.id)
-        if own or (demo.source == "corpus" and dataset.name == NAME):
+        if comes_from(bundle, demo, dataset):
             known += [] if found is None else [found]
         else:
             strangers.add(demo.id)

@@ -87,6 +87,11 @@ class ArmSettings:
             )
 
     @property
+    def draws(self) -> bool:
+        """Whether demos are drawn for it, which is what its seed is for."""
+        return self.program in BUILT_IN and self.program != "zero-shot" and self.demos != 0
+
+    @property
     def translator_model(self) -> str | None:
         """The model that translates, or None where nothing is translated."""
         return (self.translator or self.model) if self.route == "translated" and self.english == "model" else None

@@ -39,6 +39,11 @@ def marks_of(texts: Iterable[str | None], id: str | None = None, group: str | No
     return frozenset(hashed | {f"text:{fingerprint(text)}" for text in texts if text is not None})
 
 
+def texts_only(marks: Iterable[str]) -> frozenset[str]:
+    """Of the marks of a transcript those of its texts."""
+    return frozenset(mark for mark in marks if mark.startswith("text:"))
+
+
 @dataclass(frozen=True, eq=False)
 class Neighbours:
     """What is needed to choose among n demos; their texts are not.

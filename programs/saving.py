@@ -116,6 +116,7 @@ def load_program(path: Path, feature_set: FeatureSet) -> Extractor:
         raise ProgramError(
             f"{path}: language: {found.language!r} is not one of the feature set's: {', '.join(feature_set.languages)}"
         )
+    check_text(path, "instructions", found.instructions)
     extractor = Extractor(
         feature_set,
         name=found.name,
@@ -158,7 +159,7 @@ def read_checked(path: Path, files: Mapping[int, type[File]], made_by: str) -> F
         raise ProgramError(f"no program {str(path)!r}: it is neither a built-in one nor a file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ProgramError(f"{path}: cannot be read ({type(error).__name__})") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ProgramError(f"{path}: not JSON; {made_by}") from None
     version = content.get("schema") if isinstance(content, dict) else None
     if type(version) is not int or version not in files:

@@ -34,6 +34,14 @@ def data(tmp_path):
     return write_calls(tmp_path / "calls.csv", some_calls(5))
 
 
+def test_a_seed_for_which_nothing_is_drawn_is_refused(balin, engine, data):
+    for others in (("--program", "zero-shot"), ("--demos", 0)):
+        found = balin("evaluate", "--data", data, *EMBEDDED, *others, "--seed", 3)
+        assert found.code == 2
+        assert "draws no demos here, so it would have no effect" in found.err
+    assert engine.requests == 0
+
+
 def test_one_json_document_is_the_whole_output(balin, engine, data):
     found = balin("evaluate", "--data", data, *EMBEDDED, "--demos", 0, "--json")
     assert found.code == 0

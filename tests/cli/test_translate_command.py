@@ -49,6 +49,17 @@ def test_translations_in_a_file_and_in_the_store_that_evaluate_reads(balin, engi
     assert balin("translate", data, *EMBEDDED, "--json").document["stored"] == 4
 
 
+def test_the_data_file_is_not_overwritten_and_rejects_are_told(balin, engine, data):
+    before = data.read_bytes()
+    found = balin("translate", data, *EMBEDDED, "--to", data)
+    assert found.code == 2
+    assert "is the data file itself" in found.err
+    assert (data.read_bytes(), engine.requests) == (before, 0)
+    data.write_bytes(before + b"x,,,,," + b"," * 12 + b"\n")
+    found = balin("translate", data, *EMBEDDED)
+    assert "1 rows of" in found.err
+
+
 def test_what_looks_wrong_is_named(balin, engine, data, tmp_path):
     engine.english = lambda text: text if "c1" in text else "I'm sorry, I can't." if "c2" in text else to_english(text)
     found = balin("translate", data, *EMBEDDED, "--to", tmp_path / "en.jsonl", "--json")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import openpyxl  # type: ignore[import-untyped]
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -345,6 +347,27 @@ def test_xlsx_too_many_cells_and_no_workbook() -> None:
             read(wrong, ".xlsx")
     with pytest.raises(DataError, match="first sheet is empty"):
         read(workbook([]), ".xlsx")
+
+
+def test_parquet_with_a_value_that_is_none(tmp_path: Path) -> None:
+    far = pa.array([0, 2**63 - 1], pa.int64()).cast(pa.timestamp("us"))
+    ends = pa.py_buffer(bytes([0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0]))
+    broken = pa.Array.from_buffers(pa.string(), 2, [None, ends, pa.py_buffer(b"a\xff")])
+    for name, column in (("visited", far), ("remark", broken)):
+        table = pa.table({"id": ["a", "b"], "text": ["x", "y"], name: column})
+        pq.write_table(table, tmp_path / "f.parquet")
+        with pytest.raises(DataError, match=rf"row 2, column '{name}': its value cannot be read"):
+            read_dataset(tmp_path / "f.parquet", PALLIATIVE)
+
+
+def test_rejects_never_take_the_place_of_the_data(tmp_path: Path) -> None:
+    path = tmp_path / "calls.csv"
+    path.write_text("id,text\n1,a call\n,another\n", encoding="utf-8")
+    (tmp_path / "link.csv").symlink_to(path)
+    for rejects in (path, tmp_path / "link.csv"):
+        with pytest.raises(InputError, match="is the data file itself"):
+            read_dataset(path, PALLIATIVE, rejects=rejects)
+    assert path.read_text(encoding="utf-8").startswith("id,text")
 
 
 def test_parquet_gaps_and_no_parquet(tmp_path: Path) -> None:

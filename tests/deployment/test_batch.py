@@ -64,6 +64,39 @@ def test_every_row_is_answered(bundle, data, tmp_path, fresh):
     assert document["models"]["extract"]["changed"] is False
 
 
+def test_answers_are_kept_by_the_ids_they_were_asked_under(bundle, data, tmp_path, fresh):
+    """Two feature sets with the same words ask the same, and what one was answered is not the other's."""
+    fresh()
+    first = rows(run_batch(batch(bundle, data, tmp_path)))
+    one, two, *rest = bundle.feature_set.features
+    exchanged = replace(
+        bundle,
+        feature_set=replace(bundle.feature_set, features=(replace(one, id=two.id), replace(two, id=one.id), *rest)),
+    )
+    assert exchanged.extraction.hash == bundle.extraction.hash
+    engine = fresh()
+    run_batch(batch(exchanged, data, tmp_path))
+    assert engine.requests == 6
+    again = fresh()
+    assert rows(run_batch(batch(bundle, data, tmp_path))) == first
+    assert again.requests == 0
+
+
+def test_what_could_not_be_written_or_read_is_told_before_anything_is_asked(bundle, tmp_path, fresh, make_bundle):
+    reads_english = make_bundle("english.balin", route="translated", english="given", format="json")
+    folder = make_bundle("folder")
+    engine = fresh()
+    odd = write_calls(tmp_path / "odd.csv", [*some_calls(1), replace(some_calls(1)[0], id="c\x01")])
+    with pytest.raises(InputError, match=r"--out .*: the id of transcript 2 cannot stand in a cell of \.xlsx"):
+        run_batch(Batch(bundle=bundle, file=odd, out=tmp_path / "out" / "answers.xlsx"))
+    without = write_calls(tmp_path / "fa.csv", [replace(c, english=False) for c in some_calls(3)])
+    with pytest.raises(InputError, match="none of these columns has one: text_en, medical_history_en"):
+        run_batch(batch(reads_english, without, tmp_path))
+    with pytest.raises(InputError, match="is in the bundle's own folder"):
+        run_batch(Batch(bundle=folder, file=odd, out=tmp_path / "folder" / "answers.csv"))
+    assert engine.requests == 0
+
+
 def test_the_files_are_the_owners(bundle, data, tmp_path, fresh):
     fresh()
     made = run_batch(batch(bundle, data, tmp_path))

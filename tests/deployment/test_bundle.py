@@ -7,6 +7,7 @@ import json
 import stat
 import warnings
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -68,11 +69,31 @@ def test_a_bundle_is_replaced_and_nothing_else(files, tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("kept")
     (tmp_path / "calls.balin").write_text("id,text")
-    for path in (tmp_path / "notes", tmp_path / "calls.balin"):
+    for name, manifest in (("app", b'{"name": "app"}'), ("more", files["manifest.json"])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_bytes(manifest)
+        (tmp_path / name / "mine.txt").write_text("kept")
+    with zipfile.ZipFile(tmp_path / "photos.balin", "w") as archive:
+        archive.writestr("photo.txt", "kept")
+    others = ("notes", "calls.balin", "app", "more", "photos.balin")
+    for path in (tmp_path / name for name in others):
         with pytest.raises(ProgramError, match="is no bundle, so it is not replaced"):
             write_bundle(path, files)
-    assert (tmp_path / "notes" / "mine.txt").read_text() == "kept"
+    assert {(tmp_path / name / "mine.txt").read_text() for name in ("notes", "app", "more")} == {"kept"}
     assert not list(tmp_path.glob(".*"))
+
+
+def test_the_folder_that_one_is_in_takes_a_bundle(files, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    write_bundle(Path(), files)
+    assert read_bundle(tmp_path / "here").manifest.program.name == "study"
+
+
+def test_a_folder_that_is_no_bundle_is_not_said_to_hold_too_much(tmp_path):
+    (tmp_path / "runs" / "store").mkdir(parents=True)
+    with pytest.raises(ProgramError, match=r"is no bundle, as it has no manifest\.json"):
+        read_bundle(tmp_path / "runs")
 
 
 def test_a_failed_write_leaves_the_old_bundle(files, tmp_path):

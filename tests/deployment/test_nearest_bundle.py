@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from balin.deployment.bundle import read_bundle, write_bundle
 from balin.deployment.export import export_run, extract_step
 from balin.deployment.manifest import STEPS
 from balin.deployment.scoring import score_bundle, settings_of
+from balin.engines.opening import EngineSettings
 from balin.errors import EngineUnavailable, InputError, ModelChanged, ProgramError
 from balin.eval.job import run_evaluation
 from balin.programs.extractor import Extractor
@@ -161,13 +163,36 @@ class TestScored:
         assert engine.asked == []
 
 
-def test_a_patients_own_demos_are_not_shown_to_that_patient(make_run, engine, tmp_path):
-    run = make_run(program(groups={0: "p7", 1: "p7"}))
-    write_bundle(tmp_path / "b", export_run(run, SET, allow_demos=True).files)
-    data = write_calls(tmp_path / "new.csv", some_calls(1, 50, remark="fever", group="p7"))
-    engine.asked.clear()
-    run_batch(Batch(bundle=read_bundle(tmp_path / "b"), file=data, out=tmp_path / "answers.csv"))
-    assert demo_texts(engine) == {TEXTS[2], TEXTS[3]}
+def test_a_patients_own_demos_are_not_shown_to_that_patient_in_the_bundles_own_file(bundle, engine, tmp_path):
+    calls = [*some_calls(2, 0, remark="fever", group="p7"), *some_calls(1, 50, remark="fever", group="p7")]
+    own = write_calls(tmp_path / "own.csv", calls)
+    named = (d.model_copy(update={"id": f"c{i}"}) for i, d in enumerate(bundle.manifest.demos))
+    data = bundle.manifest.data.model_copy(update={"sha256": hashlib.sha256(own.read_bytes()).hexdigest()})
+    made = replace(bundle, manifest=bundle.manifest.model_copy(update={"demos": tuple(named), "data": data}))
+
+    def shown(file):
+        engine.asked.clear()
+        run_batch(Batch(bundle=made, file=file, out=tmp_path / file.stem / "answers.csv"))
+        return demo_texts(engine)
+
+    # The calls c0 and c1 are demos 0 and 1 there, and c50 is of their patient.
+    assert shown(own) == {TEXTS[2], TEXTS[3]}
+    # In another file an equal id or patient is another one's.
+    assert TEXTS[0] in shown(write_calls(tmp_path / "other.csv", [*calls, *some_calls(1, 60, remark="fever")]))
+
+
+def test_a_bundle_holds_no_hash_of_an_id_or_a_patient(make_run):
+    files = export_run(make_run(program(groups={0: "p7", 1: "p7"})), SET, allow_demos=True).files
+    marks = [m for own in json.loads(files["steps.json"])[0]["index"]["marks"] for m in own]
+    assert len(marks) == 4
+    assert all(m.startswith("text:") for m in marks)
+    assert hashlib.sha256(b"p7").hexdigest().encode() not in b"".join(files.values())
+
+
+def test_where_ollamas_embedder_is_said_only_where_there_is_one(make_run):
+    run = make_run()
+    with pytest.raises(InputError, match="no embedder of Ollama chooses"):
+        export_run(run, SET, allow_demos=True, engines=EngineSettings(host="http://127.0.0.1:1"))
 
 
 def test_every_demo_of_the_index_must_be_allowed(make_run, tmp_path):

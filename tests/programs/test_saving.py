@@ -280,6 +280,14 @@ class TestRefusals:
         write(path, saved | {key: value})
         self.refused(path, key)
 
+    def test_half_a_character_in_the_instructions(self, path, saved):
+        path.write_text(json.dumps(saved | {"instructions": f"{SECRET} \ud800"}), encoding="utf-8")
+        self.refused(path, "instructions", "half a character")
+
+    def test_brackets_without_end(self, path):
+        path.write_text("[" * 100_000, encoding="utf-8")
+        self.refused(path, "not JSON")
+
     @pytest.mark.parametrize(
         "change",
         [
