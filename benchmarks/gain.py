@@ -8,7 +8,7 @@
 
 Steps: `dev` chooses a program on the corpus's English reference texts (at most `--candidates` of each strategy on 48 calls of
 dev, the best few on all of it); `test` scores it once, and five draws of the study's three random examples, all on the same
-calls; `translated` first chooses how the model translates, on the pool's references, and then does the same with one strategy on its translations; `seconds` times the winner and the study's first draw on
+calls; `translated` first chooses how the model translates, on the pool's references, and then does the same with one strategy on its translations (the strategy's best, also where a baseline is better on dev); `seconds` times the winner and the study's first draw on
 two dozen calls of dev, in turns and one request at a time, and the translation of six. Scoring the test part is logged beside the split, as
 with `balin evaluate`. gain.json keeps what the steps of earlier commands found, each with its model, machine and date. The defaults are what was recorded.
 
@@ -50,15 +50,17 @@ from balin.eval.metrics import ERROR, AnswerTable, over_features, rates, tally, 
 from balin.eval.paired import PAIRED, resampled_values
 from balin.eval.runs import read_predictions
 from balin.eval.scores import Interval
+from balin.optimizers.ground import with_thresholds
 from balin.optimizers.optimization import optimize
 from balin.optimizers.plan import Plan
-from balin.optimizers.strategies import STRATEGIES
+from balin.optimizers.strategies import BASELINES, STRATEGIES
 from balin.optimizers.translation import choose_translator
 from balin.optimizers.translation_report import translators_table
+from balin.optimizers.verdict import judge
 from balin.programs.builtin import BUILT_IN
 from balin.programs.demos import choose_demos
 from balin.programs.extractor import Extractor
-from balin.programs.saving import load_program
+from balin.programs.saving import load_program, save_program
 from balin.signatures.features import load_feature_set
 
 MODEL = "qwen2.5-coder:1.5b"
@@ -125,7 +127,7 @@ def _run(options: argparse.Namespace) -> None:
         found, frozen = _translator(translated, options)
         result["translator"] = by | found
         translated = replace(translated, translator_program=frozen)
-        found, program = _chosen(translated)
+        found, program = _chosen(translated, baselines=False)
         result["translated_dev"] = by | found
         result["translated_test"] = by | _tested(translated, program, options)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -197,14 +199,22 @@ def _translator(plan: Plan, options: argparse.Namespace) -> tuple[dict[str, Any]
     return {k: found.document[k] for k in ("best", "against", "says", "trials")}, str(found.program)
 
 
-def _chosen(plan: Plan) -> tuple[dict[str, Any], str]:
-    """What was tried on dev, and the winner's file."""
+def _chosen(plan: Plan, *, baselines: bool = True) -> tuple[dict[str, Any], str]:
+    """What was tried on dev, and the winner's file; without `baselines` the winner of the others, whatever beats it."""
     found = optimize(plan, say=_say, advance=_advance)
     (result,) = found.results
     print(result.table(plan.objective).markdown(), flush=True)
     for sentence in result.verdict.sentences(plan.objective, len(result.trials)):
         print(sentence, flush=True)
-    return result.to_dict(plan.objective), result.arm.program
+    document = result.to_dict(plan.objective)
+    if baselines or result.verdict.best.candidate.strategy not in BASELINES:
+        return document, result.arm.program
+    own = [t for t in result.trials if t.candidate.strategy not in BASELINES and t.whole is not None]
+    best = judge([*own, *with_thresholds(plan, own)], plan.goal()).best
+    print(f"The best that is no baseline: {best.candidate.description}, {best.whole.value:.3f} on dev", flush=True)
+    path = found.folder / "best-but-baselines.json"
+    save_program(best.candidate.program, path)
+    return document | {"best_but_baselines": best.to_dict()}, str(path)
 
 
 def _tested(plan: Plan, program: str, options: argparse.Namespace) -> dict[str, Any]:

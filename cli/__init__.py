@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -19,6 +20,7 @@ import click
 from .. import __version__
 from ..errors import BalinError
 
+_PASSWORD = re.compile(r"(://[^/@\s]*?:)[^/@\s]+(?=@)|([?&]password=)[^&\s]+")
 _COMMANDS = {
     "doctor": "Say what works here, what does not, and what could leave this machine.",
     "models": "List the models that Balin knows, and pull the weights of embedded ones.",
@@ -73,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     told = sys.argv[1:] if arguments is None else arguments
     try:
-        code = cli.main(told, prog_name="balin", standalone_mode=False, obj=("balin", *told))
+        code = cli.main(told, prog_name="balin", standalone_mode=False, obj=("balin", *map(without_password, told)))
     except BalinError as error:
         click.echo(f"balin: {error}", err=True)
         return error.exit_code
@@ -92,6 +94,11 @@ def main(arguments: list[str] | None = None) -> int:
         click.echo(f"balin: {_place(error)}", err=True)
         return 1
     return code if isinstance(code, int) else 0
+
+
+def without_password(argument: str) -> str:
+    """An argument of the command line as reports may show it: a database's URL without its password."""
+    return _PASSWORD.sub(r"\1\2***", argument)
 
 
 def _place(error: Exception) -> str:

@@ -18,6 +18,7 @@ from .options import (
     json_option,
     out_option,
     read_data,
+    seed_option,
     split_options,
     translator_program_option,
 )
@@ -170,7 +171,7 @@ _OF_TRANSLATORS = frozenset(
     "--floor", "floors", multiple=True, metavar="FEATURE=S",
     help="The least sensitivity of a feature that is acceptable, such as seizures=0.9; may be given several times.",
 )  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of all draws.")
+@seed_option
 @out_option
 @json_option
 def command(**options: Any) -> int:

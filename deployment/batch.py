@@ -27,6 +27,7 @@ from ..engines.slots import each
 from ..engines.slots import seconds as clock
 from ..errors import CallError, InputError, ModelChanged
 from ..eval.scores import ERROR_LIMIT
+from ..programs.pipeline import NO_ENGLISH
 from ..programs.translation import Translation, check_translation
 from ..signatures.answers import ERROR, Answer, State
 from ..signatures.features import FeatureSet
@@ -373,7 +374,7 @@ def answered(
     if translation is not None:
         text, failure, detail = translation.text, translation.failure, f"its translation failed: {translation.detail}"
     elif bundle.manifest.reads == "english":
-        text, failure, detail = transcript.english, "no_english_text", "the data have no English text for it"
+        text, failure, detail = transcript.english, NO_ENGLISH, "the data have no English text for it"
     else:
         text, failure, detail = transcript.text, None, ""
     if text is None:

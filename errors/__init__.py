@@ -24,6 +24,8 @@ returns: 1 a check failed, 2 wrong use or wrong input, 3 no engine or no model t
 
 from __future__ import annotations
 
+from typing import Final
+
 __all__ = [
     "BalinError",
     "CallError",
@@ -139,3 +141,8 @@ class CallTimeout(CallError):
     """No answer within the time limit, after all retries."""
 
     kind = "timeout"
+
+
+# Failures of a call that are the program's own: another one might have finished. Of the others (a timeout, a lost connection) it
+# is innocent, and they may pass.
+OWN_FAULTS: Final = frozenset({PromptTooLong.kind, IncompleteAnswer.kind, EmptyAnswer.kind})

@@ -9,19 +9,25 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..data.transcripts import Transcript
+from ..errors import OWN_FAULTS, CallError
 from ..eval.metrics import AnswerTable
 from ..eval.scores import ERROR_LIMIT
+from ..programs.pipeline import NO_ENGLISH
 from .metric import MetricName, Objective
 from .places import Places
 from .pruning import first_rows
 from .space import Choices
-from .strategies import Candidate
+from .strategies import Candidate, why_none
 from .thresholds import ThresholdFit, fit_thresholds
 from .trial import Scored, objective_of
 
 
 class Unscored(Exception):
     """A configuration that cannot have a score; the message says why. No outage: those are `EngineUnavailable`."""
+
+
+class FailingCalls(Unscored):
+    """Too many calls failed for reasons that may pass, such as a timeout: it has no score now, and will be asked again."""
 
 
 class Examiner(Protocol):
@@ -36,7 +42,10 @@ class Examiner(Protocol):
         """
 
     def facts(self, chosen: Choices) -> dict[str, Any]:
-        """What is to be kept of a configuration that was looked at: program, demos, what it is."""
+        """What is to be kept of a configuration that was looked at: program, demos, what it is.
+
+        `answered_by` says whose weights on which engine answered, where that is known.
+        """
 
 
 @dataclass
@@ -60,11 +69,13 @@ class Asking:
         """
         place = self.places.at(chosen)
         if self._made is None or self._made[0] != chosen:
-            found = place.candidate(chosen)
+            try:
+                found = place.candidate(chosen)
+            except CallError as error:
+                kind = Unscored if error.kind in OWN_FAULTS else FailingCalls
+                raise kind(f"the strategy makes no program: {error}") from None
             if found is None:
-                raise Unscored(
-                    "the strategy makes no program: the model gets none of the transcripts it was asked about right"
-                )
+                raise Unscored(f"the strategy makes no program: {why_none(str(chosen['strategy']))}")
             self._made = (dict(chosen), found)
         return self._made[1]
 
@@ -79,8 +90,9 @@ class Asking:
 
     def facts(self, chosen: Choices) -> dict[str, Any]:
         """As the protocol says."""
-        candidate = self.candidate(chosen)
+        candidate, model = self.candidate(chosen), self.places.at(chosen).bench.engine.identity
         return {
+            "answered_by": {"engine": model.engine, "digest": model.digest},
             "program": candidate.program.hash(),
             "description": candidate.description,
             "demos": [t.id for t in candidate.demos],
@@ -96,21 +108,25 @@ def check_failures(scored: Scored, of: int) -> None:
         of: How many there will be in the end.
 
     Raises:
-        Unscored: Over 2 % of all have failed already.
+        Unscored: Over 2 % of all have failed already, for reasons that are the program's own.
+        FailingCalls: Over 2 % have failed, and without those that may pass there are fewer.
     """
     failed = sum(scored.failures.values())
+    own = sum(count for kind, count in scored.failures.items() if kind in (*OWN_FAULTS, NO_ENGLISH))
     if failed > ERROR_LIMIT * of:
-        raise Unscored(f"{failed} of {scored.n} calls failed: {scored.detail}")
+        kind = Unscored if own > ERROR_LIMIT * of else FailingCalls
+        raise kind(f"{failed} of {scored.n} calls failed: {scored.detail}")
 
 
 def decided(
     scored: Scored, chosen: Choices, objective: MetricName, seed: int
 ) -> tuple[float | None, AnswerTable, ThresholdFit | None]:
-    """Score and answers of a configuration, with its thresholds if it has them: each transcript decided out of fold."""
+    """Score and answers of a configuration, with its thresholds if any can be fitted: each transcript decided out of fold."""
     if not chosen.get("thresholds"):
         return objective_of(scored.table, objective), scored.table, None
     fit = fit_thresholds(scored.table, Objective(objective), seed=seed)
-    return objective_of(fit.out_of_fold, objective), fit.out_of_fold, fit
+    # Where no feature has one, its answers are those without thresholds.
+    return objective_of(fit.out_of_fold, objective), fit.out_of_fold, fit if fit.thresholds else None
 
 
 def pack(table: AnswerTable) -> list[str]:

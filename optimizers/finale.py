@@ -146,6 +146,8 @@ class Finale:
         value, table, fit = decided(scored, chosen, goals.objective, self.plan.base.seed)
         if value is None:
             return None
+        if chosen.get("thresholds") and fit is None:
+            self.say("no thresholds for a finalist: none could be fitted, so it decides as without them")
         baseline = key(chosen) in [key(c) for c in self.plan.space.baselines()]
         made = Trial(self.asking.candidate(chosen), replace(scored, value=value, table=table))
         excess = goals.excess(table, scored.cost)

@@ -16,7 +16,7 @@ from ..data.transcripts import Dataset, Transcript
 from ..engines.embedding import open_embedder
 from ..engines.lm import language_model
 from ..engines.ollama_api import largest_model
-from ..errors import InputError
+from ..errors import CallError, InputError
 from ..eval.arm import Advance, ArmSettings, opened, translate_all
 from ..eval.choice import Choice, record_choice
 from ..eval.grids import Grid
@@ -33,7 +33,7 @@ from .metric import MetricName
 from .plan import Plan
 from .proposals import Proposer
 from .room import Room, measured_rates
-from .strategies import BASELINES, NONE_MADE, STRATEGIES, Eligible, Setting, eligible
+from .strategies import BASELINES, STRATEGIES, Eligible, Setting, eligible, why_none
 from .thresholds import fit_thresholds, fitted_here
 from .trial import Cost, Trial, objective_of
 from .verdict import Verdict, judge, trials_table
@@ -119,6 +119,27 @@ def title(arm: ArmSettings) -> str:
     return f"{arm.model}, translated ({source})"
 
 
+def with_thresholds(plan: Plan, finalists: Sequence[Trial]) -> list[Trial]:
+    """The finalists with P(true) once more, decided by thresholds: out of fold, since they are to be chosen by it."""
+    if not plan.thresholds:
+        return []
+    found = []
+    for trial in finalists:
+        whole = trial.whole
+        if whole is None or whole.value is None:
+            continue
+        fit = fit_thresholds(whole.table, plan.goal(), seed=plan.seed)
+        if fit.thresholds:
+            candidate = replace(
+                trial.candidate,
+                description=f"{trial.candidate.description}, thresholds",
+                program=trial.candidate.program.deciding(fit.thresholds),
+            )
+            value = objective_of(fit.out_of_fold, plan.objective)
+            found.append(Trial(candidate, trial.first, replace(whole, value=value, table=fit.out_of_fold), fit))
+    return found
+
+
 @dataclass
 class Ground:
     """The work on one model and one route.
@@ -154,13 +175,13 @@ class Ground:
             # The test part is never asked about, but a demo that shares a patient with it would be refused or leak there.
             others = [t for t in self.dataset if t.part in ("dev", "test")]
             usable = eligible(self.dataset.part("pool").transcripts, others, texts, self.plan.feature_set)
-            warnings = self._warnings(usable, len(self.dataset.part("dev")) - len(dev))
+            warnings = self.warnings(usable, len(self.dataset.part("dev")) - len(dev))
             first = self._first(dev)
             setting = self._setting(bench, usable, texts, first, max((texts[t.id] for t in dev), key=len))
             with self._reflector(bench) as reflector:
                 trials, preparation = self._tried(bench, replace(setting, reflector=reflector), first)
             finalists = self._finalists(bench, trials, dev, first)
-        verdict = judge([*finalists, *self._with_thresholds(finalists)], self.plan.goal())
+        verdict = judge([*finalists, *with_thresholds(self.plan, finalists)], self.plan.goal())
         program = self._saved(verdict.best)
         arm = replace(self.arm, program=str(program))
         outcome = run_evaluation(self.plan.job(arm, _notes(verdict)), say=self.say, advance=self.advance)
@@ -279,20 +300,24 @@ class Ground:
         trials: dict[str, Trial] = {}
         preparation: dict[str, Cost] = {}
         for name in dict.fromkeys((*BASELINES, *self.plan.strategies)):
-            begun, made = len(bench.answered), 0
-            for candidate in STRATEGIES[name](setting):
-                if len(bench.answered) > begun and not made:
-                    preparation[name] = Cost.of(bench.answered[begun:])
-                made += 1
-                key = candidate.program.hash()
-                if key not in trials:
-                    trials[key] = Trial(
-                        candidate, bench.score(candidate.program, first, f"{name} ({candidate.description})")
-                    )
+            begun, made, failed = len(bench.answered), 0, ""
+            try:
+                for candidate in STRATEGIES[name](setting):
+                    if len(bench.answered) > begun and not made:
+                        preparation[name] = Cost.of(bench.answered[begun:])
+                    made += 1
+                    key = candidate.program.hash()
+                    if key not in trials:
+                        trials[key] = Trial(
+                            candidate, bench.score(candidate.program, first, f"{name} ({candidate.description})")
+                        )
+            except CallError as error:
+                # A text that cannot be embedded, say: the other strategies need not suffer for it.
+                failed = str(error)
+                self.say(f"warning: {name} failed: {failed}")
             if not made:
                 preparation[name] = Cost.of(bench.answered[begun:])
-                why = NONE_MADE.get(name, "the model gets none of the transcripts it was asked about right")
-                self.say(f"{name} makes no candidate: {why}")
+                self.say(f"{name} makes no candidate: {failed or why_none(name)}")
         return list(trials.values()), preparation
 
     def _finalists(
@@ -312,26 +337,6 @@ class Ground:
             )
         return finalists
 
-    def _with_thresholds(self, finalists: Sequence[Trial]) -> list[Trial]:
-        """The finalists with P(true) once more, decided by thresholds: out of fold, since they are to be chosen by it."""
-        if not self.plan.thresholds:
-            return []
-        found = []
-        for trial in finalists:
-            whole = trial.whole
-            if whole is None or whole.value is None:
-                continue
-            fit = fit_thresholds(whole.table, self.plan.goal(), seed=self.plan.seed)
-            if fit.thresholds:
-                candidate = replace(
-                    trial.candidate,
-                    description=f"{trial.candidate.description}, thresholds",
-                    program=trial.candidate.program.deciding(fit.thresholds),
-                )
-                value = objective_of(fit.out_of_fold, self.plan.objective)
-                found.append(Trial(candidate, trial.first, replace(whole, value=value, table=fit.out_of_fold), fit))
-        return found
-
     def _saved(self, best: Trial) -> Path:
         """The best program's file."""
         if best.fit is not None:
@@ -345,7 +350,8 @@ class Ground:
         save_program(best.candidate.program, path)
         return path
 
-    def _warnings(self, usable: Eligible, without_text: int) -> list[str]:
+    def warnings(self, usable: Eligible, without_text: int) -> list[str]:
+        """What to know of the demos there can be, said and given back."""
         found = [
             f"{count} transcripts of the pool cannot be demos: {reason}." for reason, count in usable.left_out.items()
         ]

@@ -16,7 +16,7 @@ from ..data.files import plain_name, write_private
 from ..data.store import canonical, key_of
 from ..data.transcripts import Dataset
 from ..engines.embedding import PACKAGED
-from ..eval.arm import Advance
+from ..eval.arm import Advance, ArmSettings
 from ..eval.grids import escape
 from .ground import Ground, Result, title
 from .plan import Plan
@@ -61,13 +61,28 @@ def optimize(
     """
     plan.check()
     dataset = plan.divided()
+    plan.check_floors(dataset)
+    arms = [plan.arm(model, route) for model in plan.models for route in plan.routes]
+    _check_models(plan, arms, say)
     folder = _folder(plan, dataset)
-    results = []
-    for model in plan.models:
-        for route in plan.routes:
-            arm = plan.arm(model, route)
-            say(f"\n{title(arm)}")
-            results.append(Ground(plan, arm, dataset, folder, say, advance).result())
+    results: list[Result] = []
+    document: dict[str, Any] = {}
+    for arm in arms:
+        say(f"\n{title(arm)}")
+        results.append(Ground(plan, arm, dataset, folder, say, advance).result())
+        # After each, so that what was done is told of also where the next one fails.
+        document = _written(plan, dataset, folder, results)
+    return Optimized(folder, document, tuple(results))
+
+
+def _check_models(plan: Plan, arms: Sequence[ArmSettings], say: Callable[[str], None]) -> None:
+    """Tell of a model that is not there before the first is asked for hours; a single one is opened at once anyway."""
+    models = {m: None for arm in arms for m in (arm.translator_model, arm.model, plan.reflection_model) if m}
+    plan.check_models(models if len(models) > 1 else (), plan.strategies, say)
+
+
+def _written(plan: Plan, dataset: Dataset, folder: Path, results: Sequence[Result]) -> dict[str, Any]:
+    """What `optimize.json` holds of these results; it, the report and the winners' runs are written."""
     tried = sum(len(r.trials) for r in results)
     document = {
         "schema": SCHEMA_VERSION,
@@ -83,7 +98,7 @@ def optimize(
         result.record(folder.name, tried, plan.objective)
     write_private(folder / "optimize.json", canonical(document) + b"\n")
     write_private(folder / "report.md", _report(plan, results).encode("utf-8"))
-    return Optimized(folder, document, tuple(results))
+    return document
 
 
 def _folder(plan: Plan, dataset: Dataset) -> Path:

@@ -168,6 +168,7 @@ class Places:
     advance: Advance
     _stack: ExitStack = field(default_factory=ExitStack)
     _open: Place | None = None
+    _said: set[str] = field(default_factory=set)
 
     def arm(self, chosen: Choices, program: str = "zero-shot") -> ArmSettings:
         """The arm of a configuration."""
@@ -200,16 +201,23 @@ class Places:
                 self.meter.add(short, made.telemetry.requests, made.telemetry.generated_tokens)
         return place
 
+    def _say_once(self, text: str) -> None:
+        """Places are opened again and again; what is to be known of one is said when it is new."""
+        if text not in self._said:
+            self._said.add(text)
+            self.say(text)
+
     def close(self) -> None:
         """Close the engine that is open."""
         self._open = None
         self._stack.close()
 
     def _place(self, name: str, arm: ArmSettings) -> Place:
-        ground = Ground(self.plan, arm, self.dataset, self.folder, self.say, self.advance)
+        ground = Ground(self.plan, arm, self.dataset, self.folder, self._say_once, self.advance)
         bench = self._stack.enter_context(ground.bench())
         asked = [*self.dataset.part("pool"), *self.dataset.part("dev")]
         texts = {t.id: text for t in asked if (text := bench.text(t)) is not None}
         others = [t for t in self.dataset if t.part in ("dev", "test")]
         usable = eligible(self.dataset.part("pool").transcripts, others, texts, self.plan.feature_set)
+        ground.warnings(usable, 0)
         return Place(name, self.plan, bench, self.order, texts, usable, self.meter, self.space)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..data.files import private_folder
 from ..data.transcripts import Dataset
-from ..engines.embedding import PACKAGED, check_embedder_name
-from ..engines.opening import EngineSettings
+from ..engines.embedding import PACKAGED, check_embedder_name, open_embedder
+from ..engines.opening import EngineSettings, open_engine
 from ..errors import InputError, RunError
 from ..eval.arm import ArmSettings
 from ..eval.job import Job, split_data
@@ -184,6 +184,30 @@ class Plan:
         for model in self.models:
             for route in self.routes:
                 self.arm(model, route).check()
+
+    def check_models(self, models: Collection[str], strategies: Collection[str], say: Callable[[str], None]) -> None:
+        """Open every model once, so that one that is not there is told now and not after hours.
+
+        Raises:
+            EngineUnavailable: One is not there.
+        """
+        for model in dict.fromkeys(models):
+            open_engine(model, self.engines, say=say).close()
+        if "nearest" in strategies:
+            open_embedder(self.embedder, self.engines)
+
+    def check_floors(self, dataset: Dataset) -> None:
+        """Refuse a floor that dev cannot be held to.
+
+        Raises:
+            InputError: The message names the feature.
+        """
+        for feature in self.floors:
+            if len({t.labels.get(feature) for t in dataset.part("dev")} - {None}) < 2:
+                raise InputError(
+                    f"--floor {feature}: dev has labels of one class only for it, so nothing can be held to it; drop the floor, "
+                    "or split the data anew"
+                )
 
     def check_embedder(self, strategies: Collection[str]) -> None:
         """Refuse an embedder that there is not, or where no strategy embeds texts.

@@ -3,8 +3,9 @@
 Each look is at the first so many transcripts of one order, drawn so that each look's labels are spread as in all of them. The test
 is a paired one on the surrogate (the mean over groups of transcripts changes sign at random where nothing differs; exact or
 9,999 permutations), one-sided, with p below 5 % divided by the number of looks: with Bonferroni the chance that a trial
-as good as the best is pruned at any look stays below 5 %. The surrogate is not the objective: a trial whose objective is ahead on the
-same transcripts is never pruned.
+is pruned at any look although it is as good as one that was named beforehand stays below 5 %. The best of many trials is
+not named beforehand: it was lucky on these very transcripts, so of its equals more than that are pruned. That loses nothing but
+equals of the best. The surrogate is not the objective: a trial whose objective is ahead on the same transcripts is never pruned.
 """
 
 from __future__ import annotations

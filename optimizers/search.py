@@ -6,7 +6,7 @@ Every answer is stored the moment it exists, and every trial in the study: the s
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,19 +14,23 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ..data.transcripts import Transcript
+from ..errors import ModelChanged
 from ..eval.metrics import AnswerTable
 from .budget import Budget, Halt, Halted, Meter
-from .examination import Examiner, Unscored, check_failures, decided, pack, unpack
+from .examination import Examiner, FailingCalls, Unscored, check_failures, decided, pack, unpack
 from .goals import Goals, keeps, latency
 from .pruning import first_rows, hopeless
 from .space import Space, Value, describe, key
 from .study import (
     DROPPED,
+    FAILING,
     PRUNED,
     REPEAT,
     SCORED,
     UNSCORED,
     Keeper,
+    failing,
+    holds,
     outcome,
     paid_for,
     place_of,
@@ -89,14 +93,19 @@ class Search:
     say: Callable[[str], None] = lambda _: None
     _all: dict[str, dict[str, Value]] = field(default_factory=dict)
     _at: int | None = None
+    _first: int = 0
+    _raised: Exception | None = None
 
     def begin(self) -> None:
-        """Queue the baselines that are not in the study yet; to be called by one worker at a time."""
-        known = {key(t.user_attrs["asked"]) for t in self.keeper.trials() if "asked" in t.user_attrs}
+        """Queue the baselines that are not in the study yet, and what failed in earlier commands; one worker at a time."""
+        known = self._known()
+        self._first = len(self.keeper.trials())
         with quietly():
-            for chosen in self.task.space.baselines():
+            late = (t.user_attrs["asked"] for t in failing(self.keeper.trials()))
+            for chosen in (*self.task.space.baselines(), *late):
                 if key(chosen) not in known:
                     self.keeper.enqueue(chosen)
+                    known.add(key(chosen))
 
     def run(self) -> str:
         """Try configurations until something ends it.
@@ -105,7 +114,8 @@ class Search:
             Why it ended, as a sentence.
 
         Raises:
-            EngineUnavailable: The trial at work counts for nothing and will be asked again; nothing is lost.
+            EngineUnavailable: The trial at work counts for nothing and will be asked again; nothing is lost. `ModelChanged` where
+                a model is not the one that the study began with.
             KeyboardInterrupt: Likewise.
         """
         self._all = {key(c): c for c in self.task.space.configurations()}
@@ -117,11 +127,12 @@ class Search:
                     reason = self._ended()
                     if reason is not None:
                         return reason
-                    self._at = None
+                    self._at = self._raised = None
                     try:
                         self.keeper.study.optimize(self._trial, n_trials=1, catch=(_Elsewhere, Unscored))
                     except (optuna.exceptions.UpdateFinishedTrialError, ValueError) as error:
-                        if isinstance(error, ValueError) and not self._taken():
+                        own = error is self._raised or not self._taken()
+                        if isinstance(error, ValueError) and own:
                             raise
                         # Another worker put the queue in order just now, or took this one for dead, and has queued this
                         # configuration again; what was answered is stored.
@@ -146,21 +157,40 @@ class Search:
         if used is not None:
             return used
         running = sum(t.state == TrialState.RUNNING for t in trials)
-        if self.task.budget.trials is not None and len(tried(trials)) + running >= self.task.budget.trials:
-            return "other workers are at the last of the budget's configurations"
-        known = {key(t.user_attrs["asked"]) for t in trials if "asked" in t.user_attrs}
+        late = failing(trials)
+        begun = len(tried(trials)) + len(late)
+        if self.task.budget.trials is not None and begun + running >= self.task.budget.trials:
+            return "other workers are at the last of the budget's configurations" if running else self._late(late)
+        known = self._known() | {key(t.user_attrs["asked"]) for t in late}
         left = [c for k, c in self._all.items() if k not in known]
         if any(t.state == TrialState.WAITING for t in trials):
             return None
         if not left:
-            return "every configuration has been tried"
+            return self._late(late) if late else "every configuration has been tried"
         ended = [t for t in trials if outcome(t) not in (None, DROPPED)]
         if len(ended) >= REPEATS and all(outcome(t) == REPEAT for t in ended[-REPEATS:]):
             self.keeper.enqueue(random.Random(f"{self.task.seed} {len(ended)}").choice(left))
         return None
 
+    def _late(self, late: Sequence[FrozenTrial]) -> str:
+        return (
+            f"calls of {len(late)} configurations failed for reasons that may pass, and the others have been tried; the same command "
+            "asks for them again"
+        )
+
+    def _known(self) -> set[str]:
+        """The configurations that somebody has tried, is at or has waiting."""
+        return {key(t.user_attrs["asked"]) for t in self.keeper.trials() if holds(t)}
+
     def _trial(self, trial: Trial) -> list[float]:
-        """Optuna's objective."""
+        """Optuna's objective; what it raises is told apart from what Optuna does."""
+        try:
+            return self._answered_trial(trial)
+        except Exception as error:
+            self._raised = error
+            raise
+
+    def _answered_trial(self, trial: Trial) -> list[float]:
         self._at = trial.number
         trial.set_user_attr("owner", self.keeper.worker.name)
         chosen: dict[str, Value] = {}
@@ -169,7 +199,9 @@ class Search:
             chosen[name] = next(c for c in choices if c == taken)
         trial.set_user_attr("asked", chosen)
         trials = self.keeper.trials()
-        earlier = next((t for t in tried(trials) if key(t.user_attrs["asked"]) == key(chosen)), None)
+        # What failed since this command began is for the next one, however often it is drawn.
+        late = [t for t in trials if outcome(t) == FAILING and t.number >= self._first]
+        earlier = next((t for t in (*tried(trials), *late) if key(t.user_attrs["asked"]) == key(chosen)), None)
         if earlier is not None:
             return self._repeated(trial, earlier)
         self._claim(trial, chosen, trials)
@@ -177,9 +209,8 @@ class Search:
         try:
             return self._examined(trial, chosen)
         except Unscored as reason:
-            self._keep(
-                trial, {"outcome": UNSCORED, "state": "FAIL", "detail": str(reason), "facts": {}, **self._charged()}
-            )
+            how = FAILING if isinstance(reason, FailingCalls) else UNSCORED
+            self._keep(trial, {"outcome": how, "state": "FAIL", "detail": str(reason), "facts": {}, **self._charged()})
             raise
 
     def _repeated(self, trial: Trial, earlier: FrozenTrial) -> list[float]:
@@ -214,6 +245,7 @@ class Search:
         last, prunable = self.ends[-1], self._prunable(chosen)
         for count in self.ends:
             scored = self.examiner.look(chosen, count)
+            self._check_same(chosen)
             check_failures(scored, last)
             if count == last:
                 break
@@ -228,6 +260,23 @@ class Search:
         self._found(trial, SCORED, chosen, replace(scored, value=value, table=table))
         self._queue_twin(chosen)
         return self.task.goals.values(value, scored.cost)
+
+    def _check_same(self, chosen: dict[str, Value]) -> None:
+        """Refuse answers of other weights, or of another engine, than the study's earlier ones of the model.
+
+        Raises:
+            ModelChanged: The trial counts for nothing.
+        """
+        own = self.examiner.facts(chosen).get("answered_by")
+        same = (t for t in tried(self.keeper.trials()) if t.user_attrs["asked"]["model"] == chosen["model"])
+        for earlier in (result(t)["facts"].get("answered_by") for t in same):
+            if own is not None and earlier is not None and own != earlier:
+                there, here = (f"{by['engine']}, {by['digest'][:19]}…" for by in (earlier, own))
+                raise ModelChanged(
+                    f"{chosen['model']}: the study began with other weights or another engine ({there} there, {here} here), and a "
+                    "table of both would compare the weights and not the configurations; give --engine, pull the model that it "
+                    "began with, or begin a new study (--out)"
+                )
 
     def _prunable(self, chosen: dict[str, Value]) -> bool:
         """Whether a trial may end early: not a baseline, which the winner is compared with.
@@ -250,8 +299,7 @@ class Search:
     def _queue_twin(self, chosen: dict[str, Value]) -> None:
         """Have the same with or without thresholds tried next, where that is a choice: its answers are there, so it costs no call."""
         twin = _twin(chosen)
-        known = {key(t.user_attrs["asked"]) for t in self.keeper.trials() if "asked" in t.user_attrs}
-        if key(twin) in self._all and key(twin) not in known:
+        if key(twin) in self._all and key(twin) not in self._known():
             self.keeper.enqueue(twin)
 
     def _hopeless(self, own: AnswerTable) -> bool:

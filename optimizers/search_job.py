@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..data.transcripts import Dataset
-from ..engines.opening import open_engine
 from ..errors import RunError
 from ..eval.arm import Advance
 from ..eval.job import Outcome
@@ -77,7 +77,7 @@ def _storage_told(plan: SearchPlan, folder: Path) -> Iterator[None]:
     """A study that can no longer be written is an error that says what to do."""
     try:
         yield
-    except (optuna.exceptions.StorageInternalError, SQLAlchemyError, OSError) as error:
+    except (optuna.exceptions.StorageInternalError, SQLAlchemyError, OSError, json.JSONDecodeError) as error:
         where = "--storage" if plan.storage else str(folder)
         raise RunError(
             f"{where}: the study cannot be read or written any more ({type(error).__name__}); see that the disk is not full and "
@@ -147,13 +147,8 @@ class _Work:
         )
 
     def _check_models(self) -> None:
-        """Open every model once, so that one that is not there is told now and not after hours.
-
-        Raises:
-            EngineUnavailable: One is not there.
-        """
-        for model in dict.fromkeys((*self.plan.space.models, *self.plan.space.translators)):
-            open_engine(model, self.plan.base.engines, say=self.say).close()
+        space = self.plan.space
+        self.plan.base.check_models((*space.models, *space.translators), space.strategies, self.say)
 
     def _undefined(self) -> list[str]:
         dev = self.dataset.part("dev")

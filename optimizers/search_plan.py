@@ -9,10 +9,12 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from .. import __version__
 from ..data.files import plain_name
 from ..data.store import key_of
 from ..data.transcripts import Dataset
 from ..engines.embedding import PACKAGED
+from ..errors import InputError
 from .budget import Budget
 from .goals import Goals
 from .plan import Plan
@@ -21,6 +23,8 @@ from .space import Space
 from .study import spent
 
 SCHEMA_VERSION = 1
+# What scikit-learn and NumPy take as a seed.
+MOST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class SearchPlan:
         self.goals.check()
         self.base.check_translator_program()
         self.base.check_embedder(self.space.strategies)
+        if self.storage == "journal:":
+            raise InputError("--storage journal: names no file; give one, as in journal:study.journal")
 
     def name(self, dataset: Dataset) -> str:
         """Equal for equal settings, so that the same command goes on with the same study; budgets may be raised."""
@@ -72,6 +78,8 @@ class SearchPlan:
             **({"translator_program": base.translating().hash()} if base.translator_program else {}),
             **({} if base.embedder == PACKAGED else {"embedder": base.embedder}),
             num_ctx=base.engines.num_ctx,
+            # Another version may ask in other words, and the scores of two wordings are no one table.
+            balin=__version__,
             feature_set=base.feature_set.hash,
             data=dataset.sha256,
             parts={t.id: t.part for t in dataset},

@@ -15,7 +15,7 @@ from ..eval.tables import METRIC_NAMES
 from .goals import broken, keeps, latency
 from .metric import MetricName
 from .space import Value, describe
-from .study import PRUNED, SCORED, place_of, result, tried
+from .study import PRUNED, SCORED, failing, place_of, result, tried
 from .thresholds import ThresholdFit
 from .trial import Trial
 from .verdict import difference
@@ -83,9 +83,9 @@ class Ranked:
 
 
 def trial_rows(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
-    """All that was tried, in order, JSON-ready."""
+    """All that was tried, in order, JSON-ready; with it the trials that will be asked again, as their calls failed."""
     rows = []
-    for trial in tried(trials):
+    for trial in sorted([*tried(trials), *failing(trials)], key=lambda t: t.number):
         found = result(trial)
         rows.append(
             {

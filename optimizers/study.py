@@ -10,6 +10,7 @@ only finished trials: so a study that was interrupted goes on with the draws tha
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import random
 import time
@@ -24,7 +25,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState
 
 from ..data.files import private_folder
@@ -40,6 +41,7 @@ HEARTBEAT = 60  # seconds; a worker that was not heard of for twice that is dead
 # So many finished trials before draws learn from them; budgets are small, and the baselines are among them.
 STARTUP = 5
 SCORED, PRUNED, UNSCORED, REPEAT, DROPPED = "scored", "pruned", "unscored", "repeat", "dropped"
+FAILING = "failing"  # too many calls failed for reasons that may pass; the next command asks again
 # Of the drivers that SQLAlchemy takes by default, the packages that have other names.
 DRIVERS = {"psycopg": "'psycopg[binary]'", "MySQLdb": "mysqlclient"}
 
@@ -153,7 +155,12 @@ def open_study(
                     sampler=PlaceSampler(seed), pruner=optuna.pruners.NopPruner(), directions=list(directions), load_if_exists=True,
                 )
             )  # fmt: skip
-    except (SQLAlchemyError, ImportError, RuntimeError, OSError) as error:
+    except (SQLAlchemyError, ImportError, RuntimeError, OSError, json.JSONDecodeError) as error:
+        if isinstance(error, json.JSONDecodeError):
+            raise InputError(
+                f"--storage {journal}: a line of it is damaged; give a copy from before, or another file: answers are in the store "
+                "and are not asked for again"
+            ) from None
         if storage is None:
             raise InputError(
                 f"{path}: the study cannot be opened ({type(error).__name__}); see that the disk is not full and the folder can "
@@ -201,7 +208,29 @@ def _database(url: str | None, path: Path) -> optuna.storages.BaseStorage:
 def _journal(path: Path) -> optuna.storages.BaseStorage:
     # Made here, so that nobody else can read it at any moment.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    _mend(path)
     return JournalStorage(JournalFileBackend(str(path)))
+
+
+def _mend(path: Path) -> None:
+    """Cut off the half line that a full disk left at the end of a journal: the next line would be glued to it, and both lost."""
+    if _torn(path) is None:
+        return
+    lock = JournalFileSymlinkLock(str(path))
+    lock.acquire()
+    try:
+        # Seen again now that nobody is writing.
+        whole = _torn(path)
+        if whole is not None:
+            os.truncate(path, whole)
+    finally:
+        lock.release()
+
+
+def _torn(path: Path) -> int | None:
+    """How many bytes of a journal are whole lines; None where all are."""
+    data = path.read_bytes()
+    return None if not data or data.endswith(b"\n") else data.rfind(b"\n") + 1
 
 
 def result(trial: FrozenTrial) -> dict[str, Any]:
@@ -212,7 +241,7 @@ def result(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def outcome(trial: FrozenTrial) -> str | None:
-    """SCORED, PRUNED, UNSCORED, REPEAT or DROPPED; None where it runs, waits or was lost."""
+    """SCORED, PRUNED, UNSCORED, FAILING, REPEAT or DROPPED; None where it runs, waits or was lost."""
     found: str | None = result(trial).get("outcome")
     return found
 
@@ -220,6 +249,18 @@ def outcome(trial: FrozenTrial) -> str | None:
 def is_lost(trial: FrozenTrial) -> bool:
     """Whether it ended without a result of its own."""
     return trial.state == TrialState.FAIL and outcome(trial) in (None, DROPPED)
+
+
+def holds(trial: FrozenTrial) -> bool:
+    """Whether its configuration is spoken for: somebody tried it, is at it or has it waiting."""
+    return "asked" in trial.user_attrs and not is_lost(trial) and outcome(trial) not in (FAILING, REPEAT)
+
+
+def failing(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials whose calls failed for reasons that may pass and whose configurations nobody has tried since: each one's last."""
+    held = {key(t.user_attrs["asked"]) for t in trials if holds(t)}
+    found = {key(t.user_attrs["asked"]): t for t in trials if outcome(t) == FAILING}
+    return [trial for k, trial in found.items() if k not in held]
 
 
 def place_of(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
@@ -294,7 +335,8 @@ class Keeper:
         held = {key(t.user_attrs["asked"]) for t in trials if "asked" in t.user_attrs and not is_lost(t)}
         found: dict[str, FrozenTrial] = {}
         for trial in trials:
-            if "asked" in trial.user_attrs and is_lost(trial) and outcome(trial) != DROPPED:
+            # One that was dropped for the sake of another worker is that worker's, unless he dropped it too, or died.
+            if "asked" in trial.user_attrs and is_lost(trial):
                 found.setdefault(key(trial.user_attrs["asked"]), trial)
         return [trial for k, trial in found.items() if k not in held]
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ..errors import InputError
 from ..programs.formats import FORMATS
 from ..signatures.wording import INSTRUCTIONS
+from .search_plan import MOST_SEED
 from .space import SEARCHED
 
 
@@ -85,7 +86,7 @@ class StudyFile(BaseModel):
     max_missing: Share | None = None
     max_latency: Annotated[float, Field(gt=0)] | None = None
     min_sensitivity: Share | None = None
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=0, le=MOST_SEED)] | None = None
     prune: bool | None = None
     max_trials: Positive | None = None
     max_calls: Positive | None = None
@@ -129,6 +130,8 @@ def read_study_file(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: {where}not valid YAML: {error.problem}") from None
     except yaml.YAMLError:
         raise InputError(f"{path}: not valid YAML") from None
+    except ValueError:
+        raise InputError(f"{path}: a value looks like a date, and is none that there is; put it in quotes") from None
     if not isinstance(root, yaml.MappingNode):
         raise InputError(f"{path}: must be a mapping of options to values, for example `model: qwen2.5:7b-instruct`")
     _check_keys(root, path)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data.transcripts import Transcript
-from ..errors import EmptyAnswer, IncompleteAnswer, PromptTooLong
+from ..errors import OWN_FAULTS
 from ..eval.copying import copied_words
 from ..eval.intervals import percentile_bounds, resample_weights
 from ..eval.metrics import Floats
@@ -32,8 +32,6 @@ from .verdict import Difference
 # Points for all numbers, or all negations, of a transcript.
 LOST = 20.0
 COPIED = 20.0
-# Failures that are the translator's own: another one might have finished. Of the others (a timeout, a lost connection) it is innocent.
-OWN_FAULTS = frozenset({IncompleteAnswer.kind, EmptyAnswer.kind, PromptTooLong.kind})
 
 
 class Kept(NamedTuple):

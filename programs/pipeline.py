@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from ..data.store import Store, key_of
 from ..data.transcripts import Transcript, text_hash
@@ -27,6 +27,8 @@ from .translator import Translator
 
 Route = Literal["direct", "translated"]
 English = Literal["model", "given"]
+# The kind of failure of a transcript without an English text, where that is what is read.
+NO_ENGLISH: Final = "no_english_text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Pipeline(dspy.Module):
         if text is None:
             if translation is not None and translation.failure is not None:
                 return self._failed(translation.failure, f"its translation failed: {translation.detail}", translation)
-            return self._failed("no_english_text", "the data have no English text for it", translation)
+            return self._failed(NO_ENGLISH, "the data have no English text for it", translation)
         withheld = self._withheld(transcript, text)
         key = answer_key(self.extractor, text, withheld)
         record = self.store.get("predictions", key)

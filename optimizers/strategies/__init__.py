@@ -13,15 +13,22 @@ from collections.abc import Mapping
 from . import bootstrap, coverage, gepa, labeled, mipro, nearest, random_draw, random_search, study, zero_shot
 from .setting import Candidate, Eligible, Setting, Strategy, eligible
 
-__all__ = ["BASELINES", "NONE_MADE", "STRATEGIES", "Candidate", "Eligible", "Setting", "Strategy", "eligible"]
+__all__ = ["BASELINES", "STRATEGIES", "Candidate", "Eligible", "Setting", "Strategy", "eligible", "why_none"]
 
 # Always tried, and first: zero-shot also measures the tokens of a character.
 BASELINES = (zero_shot.NAME, study.NAME)
 
-# Why a strategy may make no candidate.
-NONE_MADE: Mapping[str, str] = {gepa.NAME: "no instructions that were proposed do better than those there are"}
+_NONE_MADE: Mapping[str, str] = {
+    gepa.NAME: "no instructions that were proposed do better than those there are",
+    nearest.NAME: "from the fourth draw on it takes half as many demos, and these cannot be halved",
+}
 
 STRATEGIES: Mapping[str, Strategy] = {
     module.NAME: module.candidates
     for module in (zero_shot, study, random_draw, labeled, bootstrap, random_search, coverage, nearest, mipro, gepa)
 }
+
+
+def why_none(strategy: str) -> str:
+    """Why a strategy may make no candidate."""
+    return _NONE_MADE.get(strategy, "the model gets none of the transcripts it was asked about right")

@@ -12,7 +12,7 @@ import pytest
 
 from balin.cli.optimize import STRATEGIES as OFFERED
 from balin.engines.protocol import ChatRequest, Completion, Message, TokenChoice
-from balin.errors import CallTimeout, EngineUnavailable
+from balin.errors import CallTimeout, EngineUnavailable, PromptTooLong
 from balin.eval.runs import read_run
 from balin.optimizers.strategies import STRATEGIES
 from balin.programs.saving import load_program
@@ -24,6 +24,7 @@ from calls import (  # type: ignore[import-not-found]
     Call,
     WordEngine,
     demo_texts,
+    some_calls,
     take,
     texts_asked,
     write_calls,
@@ -308,11 +309,53 @@ def test_several_models_and_routes(balin, monkeypatch, tmp_path, data) -> None:
         ("direct", None),
         ("translated", "given"),
     ] * 2
-    assert opened == ["smollm2:135m"] * 4 + ["qwen2.5-coder:1.5b"] * 4
+    # Each once before anything is asked, and then for the search and the run of each route.
+    assert opened == ["smollm2:135m", "qwen2.5-coder:1.5b"] + ["smollm2:135m"] * 4 + ["qwen2.5-coder:1.5b"] * 4
     assert len({r["program"] for r in found.document["results"]}) == 4
     assert len({r["run"] for r in found.document["results"]}) == 4
     for text in demo_texts(engines["smollm2:135m"]):
         assert text.split()[0] in ("بیمار", "The")
+
+
+def test_where_the_second_model_fails_the_first_one_s_result_is_told(balin, monkeypatch, data) -> None:
+    engines = {name: Pupil(replace(IDENTITY, name=name)) for name in ("smollm2:135m", "qwen2.5-coder:1.5b")}
+    take(monkeypatch, engines)
+
+    def gone(_: int) -> None:
+        raise EngineUnavailable("gone")
+
+    engines["qwen2.5-coder:1.5b"].before = gone
+    found = balin("optimize", "--data", data, *EMBEDDED, "--model", "qwen2.5-coder:1.5b", *ONE, "--limit", 13)
+    assert found.code == 3
+    (folder,) = Path("runs").glob("optimize-*")
+    document = json.loads((folder / "optimize.json").read_text(encoding="utf-8"))
+    assert [r["model"] for r in document["results"]] == ["smollm2:135m"]
+    (run,) = Path("runs").glob("*/run.json")
+    assert json.loads(run.read_text(encoding="utf-8"))["chosen"][0]["by"] == folder.name
+
+
+def test_a_floor_that_dev_cannot_be_held_to_is_told_before_anything_is_asked(balin, pupil, tmp_path) -> None:
+    calls = [replace(c, part="pool" if n % 2 else "dev") for n, c in enumerate(some_calls(30))]
+    blind = [replace(c, present=c.present - {"pain"} if c.part == "dev" else c.present) for c in calls]
+    data = write_calls(tmp_path / "blind.csv", blind)
+    found = balin("optimize", "--data", data, *EMBEDDED, "--floor", "pain=0.9")
+    assert (found.code, pupil.requests) == (2, 0)
+    assert "--floor pain: dev has labels of one class only" in found.err
+
+
+def test_an_embedder_that_cannot_read_a_text_spoils_its_own_strategy_only(balin, pupil, data, monkeypatch) -> None:
+    class Short(WordEmbedder):  # type: ignore[misc]
+        def embed(self, texts):
+            raise PromptTooLong(600, 512)
+
+    take_embedder(monkeypatch, Short())
+    found = balin(
+        "optimize", "--data", data, *EMBEDDED, "--strategy", "nearest", "--strategy", "random", "--candidates", 1,
+        "--limit", 13, "--json",
+    )  # fmt: skip
+    assert found.code == 0, found.err
+    assert "warning: nearest failed" in found.err
+    assert {t["strategy"] for t in found.document["results"][0]["trials"]} == {"zero-shot", "study", "random"}
 
 
 def test_the_translated_route_translates_pool_and_dev_once(balin, pupil, data) -> None:

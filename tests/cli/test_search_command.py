@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from balin.cli.search import STRATEGIES as OFFERED
 from balin.engines import embedding
 from balin.engines.embedding import EmbedderIdentity
 from balin.engines.protocol import ChatRequest, Completion, Message, TokenChoice
-from balin.errors import CallTimeout, EngineUnavailable
+from balin.errors import CallTimeout, EngineUnavailable, IncompleteAnswer
 from balin.eval.runs import read_run
 from balin.optimizers.space import SEARCHED
 from balin.programs.saving import load_program
@@ -164,10 +165,57 @@ def test_a_configuration_whose_calls_fail_has_no_score_and_is_not_best(balin, pu
     pupil.before = fails
     found = balin("search", "--data", data, *EMBEDDED, *SMALL, "--max-trials", 10, "--json")
     assert found.code == 0, found.err
-    lost = [t for t in found.document["trials"] if t["outcome"] == "unscored"]
+    lost = [t for t in found.document["trials"] if t["outcome"] == "failing"]
     assert lost
     assert all(t["score"] is None and "slow" in t["detail"] for t in lost)
     assert all(t["configuration"].get("demos") == 13 for t in lost)
+    assert len(found.document["trials"]) == found.document["tried"] + len(lost) == 10
+    # They may have passed: the same command asks again, and then there are no others left to fail.
+    pupil.before = lambda _: None
+    again = balin("search", "--data", data, *EMBEDDED, *SMALL, "--max-trials", 10, "--json")
+    assert again.code == 0, again.err
+    assert again.document["tried"] == len(again.document["trials"]) == 10
+    assert {t["outcome"] for t in again.document["trials"]} <= {"scored", "pruned"}
+    assert {str(t["configuration"]) for t in lost} <= {str(t["configuration"]) for t in again.document["trials"]}
+
+
+def test_faults_of_a_configuration_s_own_are_for_good(balin, pupil, data) -> None:
+    def fails(_: int) -> None:
+        if len(pupil.asked[-1]) > 20:
+            raise IncompleteAnswer("it never ends")
+
+    pupil.before = fails
+    options = ("search", "--data", data, *EMBEDDED, *SMALL, "--max-trials", 10, "--json")
+    found = balin(*options)
+    assert "unscored" in {t["outcome"] for t in found.document["trials"]}
+    pupil.before = lambda _: None
+    asked = pupil.requests
+    assert balin(*options).document["trials"] == found.document["trials"]
+    assert pupil.requests == asked
+
+
+def test_a_study_is_of_the_weights_and_the_engine_that_it_began_with(balin, pupil, data) -> None:
+    options = ("search", "--data", data, *EMBEDDED, *SMALL, "--json", "--accept-model-change")
+    first = balin(*options, "--max-trials", 3)
+    assert first.code == 0, first.err
+    pupil.identity = replace(pupil.identity, digest="sha256:" + "b" * 64)
+    found = balin(*options, "--max-trials", 5)
+    assert found.code == 3
+    assert "the study began with other weights or another engine" in found.err
+    pupil.identity = replace(pupil.identity, digest="sha256:" + "a" * 64)
+    more = balin(*options, "--max-trials", 5)
+    assert more.code == 0, more.err
+    assert more.document["trials"][:3] == first.document["trials"]
+
+
+def test_a_database_s_password_stands_in_no_file(balin, pupil, data, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("balin.optimizers.study._database", lambda *_: None)
+    url = "postgresql://me:geheim@127.0.0.1/studies"
+    found = balin("search", "--data", data, *EMBEDDED, *SMALL, "--max-trials", 2, "--storage", url, "--json")
+    assert found.code == 0, found.err
+    reports = [p for p in (tmp_path / "runs").rglob("*.*") if p.suffix in (".md", ".json")]
+    assert any("postgresql://me:***@127.0.0.1/studies" in p.read_text(encoding="utf-8") for p in reports)
+    assert not any("geheim" in p.read_text(encoding="utf-8") for p in reports)
 
 
 def test_where_all_calls_fail_the_reason_is_given(balin, pupil, data) -> None:
@@ -381,6 +429,9 @@ def test_a_full_disk_is_told_and_what_was_finished_is_kept(balin, pupil, data, m
         (("--language", "xx"), "xx"),
         (("--demos", 4, "--demos", 4), "twice"),
         (("--storage", "nosuch://x"), "--storage"),
+        (("--storage", "journal:"), "names no file"),
+        (("--seed", -1), "--seed"),
+        (("--seed", 2**33), "--seed"),
         (("--storage", "oracle://u@127.0.0.1/x"), "pip install oracledb"),
         (("--study-file", "absent.yaml"), "absent.yaml"),
         (("--embedder", "ollama:m"), "--strategy nearest"),

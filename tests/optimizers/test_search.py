@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,9 +17,10 @@ from optuna.trial import TrialState
 from balin.optimizers.budget import Budget
 from balin.optimizers.goals import Goals, front
 from balin.optimizers.importance import importances
+from balin.optimizers.search import _Elsewhere
 from balin.optimizers.search_report import trial_rows
 from balin.optimizers.space import Choices, Space, key
-from balin.optimizers.study import PRUNED, SCORED, outcome, quietly, result, tried
+from balin.optimizers.study import DROPPED, PRUNED, SCORED, outcome, quietly, result, tried
 from balin.optimizers.trial import Scored
 
 sys.path.append(str(Path(__file__).parent))
@@ -137,6 +139,43 @@ def test_a_trial_that_another_worker_ended_is_tried_again(tmp_path: Path) -> Non
     trials = tried(found.keeper.trials())
     assert ended == [0]
     assert len(trials) == len({key(t.user_attrs["asked"]) for t in trials}) == 10
+
+
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError])
+def test_an_error_of_a_trial_ends_the_search_and_is_not_tried_for_ever(tmp_path: Path, kind: type[Exception]) -> None:
+    known = by_model(set())
+    looks: list[int] = []
+
+    def look(chosen: Choices, count: int) -> Scored:
+        looks.append(count)
+        if len(looks) > 4:
+            raise kind("a fault of Balin's own")
+        return Known.look(known, chosen, count)
+
+    found = search(tmp_path, SPACE, replace(known), run=False)
+    found.examiner = SimpleNamespace(look=look, facts=known.facts)
+    with quietly(), pytest.raises(kind, match="of Balin's own"):
+        found.run()
+    assert len(looks) == 5
+    assert len(tried(found.keeper.trials())) == 1
+
+
+def test_what_was_dropped_for_the_budget_s_sake_is_tried_when_there_is_more(tmp_path: Path) -> None:
+    known = by_model(set())
+    found = search(tmp_path, SPACE, known, budget=Budget(trials=1), run=False)
+    # Another worker is at the last of the budget when this one begins the second baseline.
+    with quietly(), suppress(_Elsewhere):
+        other = found.keeper.study.ask()
+        found.keeper.study.optimize(found._trial, n_trials=1)
+    assert [outcome(t) for t in found.keeper.trials()] == [None, DROPPED]
+    with quietly():
+        found.keeper.study.tell(other.number, state=TrialState.FAIL)
+    found.task = replace(found.task, budget=Budget(trials=None))
+    with quietly():
+        assert found.run() == "every configuration has been tried"
+    assert sorted(key(t.user_attrs["asked"]) for t in tried(found.keeper.trials())) == sorted(
+        map(key, SPACE.configurations())
+    )
 
 
 def test_limits_make_the_best_one_that_keeps_them_and_optuna_is_told(tmp_path: Path) -> None:

@@ -63,6 +63,22 @@ def test_a_database_that_stays_broken_is_told(tmp_path: Path, monkeypatch: pytes
         open_study("s", tmp_path, None, 0)
 
 
+def test_half_a_line_of_a_journal_is_cut_off_and_a_damaged_one_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "s.journal"
+    with quietly():
+        open_study("s", tmp_path, str(path), 0).enqueue_trial({"a": 1})
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"op_code": 4, "wor')
+    with quietly():
+        again = open_study("s", tmp_path, str(path), 0)
+        again.enqueue_trial({"a": 2})
+        assert len(open_study("s", tmp_path, str(path), 0).get_trials()) == 2
+    assert path.read_bytes().startswith(whole)
+    path.write_bytes(whole + b"{half\n" + whole)
+    with pytest.raises(InputError, match="a line of it is damaged"):
+        open_study("s", tmp_path, str(path), 0)
+
+
 def test_what_was_lost_comes_before_what_still_waits(keeper: Keeper) -> None:
     for chosen in CONFIGURATIONS:
         keeper.enqueue(chosen)
