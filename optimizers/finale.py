@@ -24,6 +24,7 @@ from ..programs.saving import save_program
 from .examination import Asking, Unscored, check_failures, decided
 from .goals import broken, front, keeps
 from .importance import importances
+from .search import check_same
 from .search_plan import SearchPlan
 from .search_report import Ranked, report, sentences
 from .space import Choices, describe, key
@@ -63,7 +64,8 @@ class Finale:
 
         Raises:
             CheckFailed: Nothing could be scored, or nothing keeps the limits.
-            EngineUnavailable: All that was finished is kept, and the same command goes on.
+            EngineUnavailable: All that was finished is kept, and the same command goes on; `ModelChanged` where a model is not the
+                one that the study began with.
         """
         trials = self.keeper.trials()
         finalists = self._ranked(trials)
@@ -138,6 +140,7 @@ class Finale:
         goals = self.plan.goals
         chosen: Choices = trial.user_attrs["asked"]
         scored = self.asking.score(chosen, dev, "all of dev")
+        check_same(self.keeper.trials(), chosen, self.asking.facts(chosen))
         try:
             check_failures(scored, scored.n)
         except Unscored as reason:

@@ -6,7 +6,7 @@ Every answer is stored the moment it exists, and every trial in the study: the s
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from .budget import Budget, Halt, Halted, Meter
 from .examination import Examiner, FailingCalls, Unscored, check_failures, decided, pack, unpack
 from .goals import Goals, keeps, latency
 from .pruning import first_rows, hopeless
-from .space import Space, Value, describe, key
+from .space import Choices, Space, Value, describe, key
 from .study import (
     DROPPED,
     FAILING,
@@ -173,10 +173,7 @@ class Search:
         return None
 
     def _late(self, late: Sequence[FrozenTrial]) -> str:
-        return (
-            f"calls of {len(late)} configurations failed for reasons that may pass, and the others have been tried; the same command "
-            "asks for them again"
-        )
+        return f"the calls of {len(late)} configurations failed for reasons that may pass; the same command asks for them again"
 
     def _known(self) -> set[str]:
         """The configurations that somebody has tried, is at or has waiting."""
@@ -245,7 +242,7 @@ class Search:
         last, prunable = self.ends[-1], self._prunable(chosen)
         for count in self.ends:
             scored = self.examiner.look(chosen, count)
-            self._check_same(chosen)
+            check_same(self.keeper.trials(), chosen, self.examiner.facts(chosen))
             check_failures(scored, last)
             if count == last:
                 break
@@ -260,23 +257,6 @@ class Search:
         self._found(trial, SCORED, chosen, replace(scored, value=value, table=table))
         self._queue_twin(chosen)
         return self.task.goals.values(value, scored.cost)
-
-    def _check_same(self, chosen: dict[str, Value]) -> None:
-        """Refuse answers of other weights, or of another engine, than the study's earlier ones of the model.
-
-        Raises:
-            ModelChanged: The trial counts for nothing.
-        """
-        own = self.examiner.facts(chosen).get("answered_by")
-        same = (t for t in tried(self.keeper.trials()) if t.user_attrs["asked"]["model"] == chosen["model"])
-        for earlier in (result(t)["facts"].get("answered_by") for t in same):
-            if own is not None and earlier is not None and own != earlier:
-                there, here = (f"{by['engine']}, {by['digest'][:19]}…" for by in (earlier, own))
-                raise ModelChanged(
-                    f"{chosen['model']}: the study began with other weights or another engine ({there} there, {here} here), and a "
-                    "table of both would compare the weights and not the configurations; give --engine, pull the model that it "
-                    "began with, or begin a new study (--out)"
-                )
 
     def _prunable(self, chosen: dict[str, Value]) -> bool:
         """Whether a trial may end early: not a baseline, which the winner is compared with.
@@ -355,6 +335,29 @@ class Search:
         self.say(
             f"trial {place_of(trial, trials)}: {found['outcome']}, {figure} ({describe(trial.user_attrs['asked'])})"
         )
+
+
+def check_same(trials: Sequence[FrozenTrial], chosen: Choices, facts: Mapping[str, Any]) -> None:
+    """Refuse answers of other weights, or of another engine, than the study's earlier ones of the model.
+
+    Args:
+        trials: The study's.
+        chosen: What was asked now.
+        facts: Of it, as `Examiner.facts` gives them.
+
+    Raises:
+        ModelChanged: What was answered now must count for nothing.
+    """
+    own = facts.get("answered_by")
+    same = (t for t in tried(trials) if t.user_attrs["asked"]["model"] == chosen["model"])
+    for earlier in (result(t)["facts"].get("answered_by") for t in same):
+        if own is not None and earlier is not None and own != earlier:
+            there, here = (f"{by['engine']}, {by['digest'][:19]}…" for by in (earlier, own))
+            raise ModelChanged(
+                f"{chosen['model']}: the study began with other weights or another engine ({there} there, {here} here), and a "
+                "table of both would compare the weights and not the configurations; give --engine, pull the model that it "
+                "began with, or begin a new study (--out)"
+            )
 
 
 def _twin(chosen: dict[str, Value]) -> dict[str, Value]:
