@@ -25,9 +25,8 @@ from ..engines.opening import EngineSettings, open_engine
 from ..engines.protocol import Engine, ModelIdentity, Telemetry
 from ..engines.slots import each
 from ..engines.slots import seconds as clock
-from ..errors import CallError, InputError, ModelChanged
+from ..errors import NO_ENGLISH, CallError, InputError, ModelChanged
 from ..eval.scores import ERROR_LIMIT
-from ..programs.pipeline import NO_ENGLISH
 from ..programs.translation import Translation, check_translation
 from ..signatures.answers import ERROR, Answer, State
 from ..signatures.features import FeatureSet

@@ -146,3 +146,5 @@ class CallTimeout(CallError):
 # Failures of a call that are the program's own: another one might have finished. Of the others (a timeout, a lost connection) it
 # is innocent, and they may pass.
 OWN_FAULTS: Final = frozenset({PromptTooLong.kind, IncompleteAnswer.kind, EmptyAnswer.kind})
+# The kind of failure of a transcript without an English text, where that is what is read.
+NO_ENGLISH: Final = "no_english_text"

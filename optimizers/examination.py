@@ -9,10 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..data.transcripts import Transcript
-from ..errors import OWN_FAULTS, CallError
+from ..errors import NO_ENGLISH, OWN_FAULTS, CallError
 from ..eval.metrics import AnswerTable
 from ..eval.scores import ERROR_LIMIT
-from ..programs.pipeline import NO_ENGLISH
 from .metric import MetricName, Objective
 from .places import Places
 from .pruning import first_rows

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from ..data.store import Store, key_of
 from ..data.transcripts import Transcript, text_hash
 from ..engines.lm import engine_of
 from ..engines.protocol import Telemetry
 from ..engines.slots import seconds as clock
-from ..errors import CallError, InputError
+from ..errors import NO_ENGLISH, CallError, InputError
 from ..signatures.answers import ERROR, Answer, State
 from ..signatures.private_dspy import dspy
 from .decisions import decide
@@ -27,8 +27,6 @@ from .translator import Translator
 
 Route = Literal["direct", "translated"]
 English = Literal["model", "given"]
-# The kind of failure of a transcript without an English text, where that is what is read.
-NO_ENGLISH: Final = "no_english_text"
 
 
 @dataclass(frozen=True, slots=True)
