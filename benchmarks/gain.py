@@ -3,14 +3,15 @@
     .venv/bin/python benchmarks/gain.py --out runs/gain                       # from the answers beside this file, asking nothing
     .venv/bin/python benchmarks/gain.py --out runs/anew --fresh               # the same anew: hours on two cores; resumes where it stopped
     .venv/bin/python benchmarks/gain.py --out runs/gain --steps seconds       # how long the winner takes, one request at a time
-    .venv/bin/python benchmarks/gain.py --out runs/gain --steps translated    # the translated route: hours
+    .venv/bin/python benchmarks/gain.py --out runs/gain --steps translated --test-limit 60    # the translated route as recorded; asks again for translations that did not finish
     .venv/bin/python benchmarks/gain.py --out runs/look --limit 12 --test-limit 6 --model smollm2:135m   # a look at the machinery
 
 Steps: `dev` chooses a program on the corpus's English reference texts (at most `--candidates` of each strategy on 48 calls of
 dev, the best few on all of it); `test` scores it once, and five draws of the study's three random examples, all on the same
 calls; `translated` first chooses how the model translates, on the pool's references, and then does the same with one strategy on its translations (the strategy's best, also where a baseline is better on dev); `seconds` times the winner and the study's first draw on
 two dozen calls of dev, in turns and one request at a time, and the translation of six. Scoring the test part is logged beside the split, as
-with `balin evaluate`. gain.json keeps what the steps of earlier commands found, each with its model, machine and date. The defaults are what was recorded.
+with `balin evaluate`. gain.json keeps what the steps of earlier commands found, each with its model, machine and date. The defaults are what was recorded,
+but for the 60 calls of test on the translated route.
 
 Answers that lie beside this file (gain_answers.jsonl.xz) are taken from there, under the store's own keys, and only others are asked for; `--fresh`
 asks for all. `--record` adds what this command asked. Their seconds are those of the machine that recorded them and say nothing, but for the step `seconds`,

@@ -164,8 +164,11 @@ def split_command(file: str, **options: Any) -> int:
 def synth_command(file: Path, **options: Any) -> int:
     """Make rows for a LOAD TEST: strings of label words that no model should be judged on. Ends in .jsonl or .csv."""
     from ..data.synth import write_synthetic
+    from ..errors import InputError
     from ..signatures.features import load_feature_set
 
+    if file.exists():
+        raise InputError(f"{file}: is there already, and rows for a load test do not replace it; name a new file")
     write_synthetic(file, options["n"], load_feature_set(options["features"]), options["seed"])
     note(f"{options['n']} rows for a load test: {file}")
     if options["as_json"]:

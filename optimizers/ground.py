@@ -300,7 +300,7 @@ class Ground:
         trials: dict[str, Trial] = {}
         preparation: dict[str, Cost] = {}
         for name in dict.fromkeys((*BASELINES, *self.plan.strategies)):
-            begun, made, failed = len(bench.answered), 0, ""
+            begun, made, why = len(bench.answered), 0, why_none(name)
             try:
                 for candidate in STRATEGIES[name](setting):
                     if len(bench.answered) > begun and not made:
@@ -313,11 +313,12 @@ class Ground:
                         )
             except CallError as error:
                 # A text that cannot be embedded, say: the other strategies need not suffer for it.
-                failed = str(error)
-                self.say(f"warning: {name} failed: {failed}")
+                why = str(error)
+                if made:
+                    self.say(f"warning: {name} makes no further candidate: {why}")
             if not made:
                 preparation[name] = Cost.of(bench.answered[begun:])
-                self.say(f"{name} makes no candidate: {failed or why_none(name)}")
+                self.say(f"{name} makes no candidate: {why}")
         return list(trials.values()), preparation
 
     def _finalists(

@@ -23,8 +23,6 @@ from .space import Space
 from .study import spent
 
 SCHEMA_VERSION = 1
-# What scikit-learn and NumPy take as a seed.
-MOST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ..errors import InputError
 from ..programs.formats import FORMATS
 from ..signatures.wording import INSTRUCTIONS
-from .search_plan import MOST_SEED
 from .space import SEARCHED
+
+# What scikit-learn and NumPy take as a seed.
+MOST_SEED = 2**32 - 1
 
 
 def _listed(value: Any) -> Any:

@@ -92,6 +92,10 @@ def test_synth_says_that_it_is_for_load_tests(balin, tmp_path, ending):
     assert "load test" in again.err
     assert (tmp_path / f"again.{ending}").read_bytes() == file.read_bytes()
     assert "LOAD TEST" in balin("data", "synth", "--help").out
+    before = file.read_bytes()
+    found = balin("data", "synth", file, "--n", 5)
+    assert (found.code, file.read_bytes()) == (2, before)
+    assert "is there already" in found.err
 
 
 def test_an_own_feature_set_goes_through_all_three(balin, tmp_path):
