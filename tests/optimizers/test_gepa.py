@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,15 @@ def test_the_reflecting_model_reads_what_was_wrong_and_how() -> None:
     assert "Has pain." in message.content
     assert "false alarm" in message.content
     assert any(t.text in message.content for t in pool())
+
+
+@pytest.mark.parametrize("definitions", [True, False])
+def test_the_reflecting_model_is_told_what_the_prompt_holds_besides(definitions: bool) -> None:
+    base = ground()
+    build = partial(Extractor, SET, name="few-shot", definitions=definitions)
+    list(STRATEGIES["gepa"](replace(base, build=build)))
+    (message,) = base.reflector.asked[0].messages
+    assert ("what they mean are given" in message.content) is definitions
 
 
 def test_feedback_names_the_kind_of_mistake() -> None:
