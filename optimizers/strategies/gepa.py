@@ -118,7 +118,9 @@ class _Search:
         program = setting.build()
         self.feature_set, self.language = program.feature_set, program.adapter.language
         self.own = program.predict.signature.instructions
-        self.listing = "The features and what they mean are" if program.adapter.definitions else "The features' names are"
+        self.listing = (
+            "The features and what they mean are" if program.adapter.definitions else "The features' names are"
+        )
         # The surrogate counts positives over the whole pool: few transcripts would weigh the rare ones by chance.
         surrogate = Surrogate.of_examples(setting.feature_ids, setting.examples(setting.pool))
         self.measure = gepa_metric(surrogate, self.feature_set, self.language)
@@ -214,9 +216,7 @@ class _Search:
             # A prompt that is too long is asked again with fewer cases.
             told = "\n\n".join(cases[: max(1, len(cases) >> attempt)])
             request = ChatRequest(
-                messages=(
-                    Message("user", _ASK.format(instructions=instructions, listing=self.listing, cases=told)),
-                ),
+                messages=(Message("user", _ASK.format(instructions=instructions, listing=self.listing, cases=told)),),
                 max_tokens=PROPOSAL_TOKENS,
                 temperature=1.0,
                 seed=self.setting.seed * 1000 + self.reflections,
