@@ -47,8 +47,8 @@ class Bench:
     advance: Advance
     answered: list[Extraction] = field(default_factory=list)
 
-    def answers(self, program: Extractor, transcripts: Sequence[Transcript], phase: str) -> list[Extraction]:
-        """A program's answers, one for each transcript, in order.
+    def answers(self, program: Extractor, transcripts: Sequence[Transcript], phase: str | None) -> list[Extraction]:
+        """A program's answers, one for each transcript, in order; without a phase nobody is told of the progress.
 
         Raises:
             EngineUnavailable: What was answered is in the store.
@@ -61,7 +61,7 @@ class Bench:
             self.engine,
             transcripts,
             lambda t: pipeline.extract(t, self.translations.get(t.id)),
-            lambda done, total: self.advance(phase, done, total),
+            lambda done, total: self.advance(phase, done, total) if phase else None,
         )
         self.answered += found
         return found

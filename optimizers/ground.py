@@ -278,7 +278,8 @@ class Ground:
             study=lambda: BUILT_IN["study"].build(self.plan.feature_set, self.plan.language),
             pool=usable.pool,
             texts=texts,
-            answers=lambda asked, transcripts: bench.answers(asked, transcripts, "the pool"),
+            # Who asks about one at a time tells of the progress itself.
+            answers=lambda asked, some: bench.answers(asked, some, "the pool" if len(some) > 1 else None),
             score=lambda asked, phase: bench.score(asked, first, phase).value,
             proposer=Proposer(bench.engine, bench.store),
             room=Room(
@@ -291,6 +292,7 @@ class Ground:
             seed=self.plan.seed,
             embedder=partial(open_embedder, self.plan.embedder, self.plan.engines),
             gepa_calls=self.plan.gepa_calls,
+            advance=self.advance,
         )
 
     def _tried(

@@ -127,13 +127,14 @@ class _Search:
         words = [self.own, *(f"{f.label[self.language]} {describe(f, self.language)}" for f in self.feature_set)]
         self.proposed = Proposed(list(setting.texts.values()), words)
         self.reflections = 0
+        self.calls = 0
         self._made: tuple[str, Extractor] = (self.own, program)
 
     def best(self) -> list[str]:
         """Instructions that were compared on all of the compared transcripts and do better than those there are, best first."""
         compared, reflected = self._parts()
         # A function and no method: a deep copy of a method copies the engine behind it.
-        student = _Student(self.setting.build().predict.signature, lambda told, text: self._ask(told, text))
+        student = _Student(self.setting.build().predict.signature, lambda told, text: self._counted(told, text))
         # One more round of GEPA takes so many calls at most; the last one begins where there is room for it.
         step = 2 * min(REFLECTED, len(reflected)) + len(compared)
         teleprompter = dspy.GEPA(
@@ -156,6 +157,7 @@ class _Search:
                 ).detailed_results
         except _Stopped as stopped:
             raise stopped.error from None
+        self.setting.advance(NAME, self.calls, self.calls)
         scores: dict[str, float] = {}
         for program, score in zip(found.candidates, found.val_aggregate_scores, strict=True):
             scores.setdefault(program.predict.signature.instructions, float(score))
@@ -169,6 +171,12 @@ class _Search:
         compared = with_quotas(pool, size, self.setting.feature_ids, random.Random(self.setting.seed))
         chosen = {t.id for t in compared}
         return compared, [t for t in pool if t.id not in chosen] or list(compared)
+
+    def _counted(self, instructions: str, text: str) -> Extraction:
+        answered = self._ask(instructions, text)
+        self.calls += 1
+        self.setting.advance(NAME, self.calls, max(self.calls, self.setting.gepa_calls))
+        return answered
 
     def _ask(self, instructions: str, text: str) -> Extraction:
         if self._made[0] != instructions:

@@ -13,6 +13,7 @@ from typing import Any
 from ...data.transcripts import Transcript
 from ...engines.embedding import Embedder, open_embedder
 from ...errors import InputError
+from ...eval.arm import Advance
 from ...programs.demos import Leaks
 from ...programs.extractor import Extractor
 from ...programs.pipeline import Extraction
@@ -70,6 +71,7 @@ class Setting:
         embedder: Opens what embeds texts.
         reflector: Writes instructions for GEPA; None for the proposer.
         gepa_calls: Most transcripts of the pool that GEPA asks about, answers from the store included.
+        advance: Told (phase, done, of) by a strategy that asks about one transcript at a time.
     """
 
     build: Callable[[], Extractor]
@@ -86,6 +88,7 @@ class Setting:
     embedder: Callable[[], Embedder] = open_embedder
     reflector: Proposer | None = None
     gepa_calls: int = 300
+    advance: Advance = lambda *_: None
 
     @property
     def feature_ids(self) -> tuple[str, ...]:

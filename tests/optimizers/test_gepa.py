@@ -103,6 +103,16 @@ def test_it_asks_about_no_more_transcripts_than_it_may(calls: int) -> None:
     assert set(model.asked) <= {t.id for t in pool(24)}
 
 
+def test_progress_counts_the_transcripts_up_to_the_end() -> None:
+    told: list[tuple[str, int, int]] = []
+    model = Model()
+    base = replace(ground(answers=model), advance=lambda *step: told.append(step))
+    list(STRATEGIES["gepa"](base))
+    assert [done for _, done, _ in told[:-1]] == list(range(1, len(model.asked) + 1))
+    assert {(phase, of) for phase, _, of in told[:-1]} == {("gepa", 150)}
+    assert told[-1] == ("gepa", len(model.asked), len(model.asked))
+
+
 def test_the_reflecting_model_reads_what_was_wrong_and_how() -> None:
     base = ground()
     list(STRATEGIES["gepa"](base))
