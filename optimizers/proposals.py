@@ -1,4 +1,7 @@
-"""The model that rewrites instructions: every proposal is kept in the store, so that a resumed search searches among the same ones."""
+"""The model that rewrites instructions: every proposal is kept in the store, so that a resumed search searches among the same ones.
+
+So is that it wrote nothing or found no end.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ from typing import Any
 from ..data.store import Store, key_of
 from ..engines.lm import language_model
 from ..engines.protocol import ChatRequest, Completion, Engine, Message, ModelIdentity
-from ..errors import EngineUnavailable
+from ..errors import EmptyAnswer, EngineUnavailable, IncompleteAnswer
 
 KIND = "proposals"
+# A model that samples may write something else when it is asked again, and the search would go another way.
+_KEPT = {kind.kind: kind for kind in (IncompleteAnswer, EmptyAnswer)}
 
 
 class Proposer:
@@ -37,7 +42,12 @@ class Proposer:
         return self.engine.slots
 
     def chat(self, request: ChatRequest) -> Completion:
-        """What the model writes, stored or asked for now; an outage is remembered, since DSPy makes another error of it."""
+        """What the model writes, stored or asked for now; an outage is remembered, since DSPy makes another error of it.
+
+        Raises:
+            CallError: The model wrote nothing or no end, now or when it was first asked, or the call failed.
+            EngineUnavailable: No model to ask.
+        """
         key = key_of(
             model=self.identity.to_dict(),
             messages=[[m.role, m.content] for m in request.messages],
@@ -46,11 +56,16 @@ class Proposer:
         )
         kept = self.store.get(KIND, key)
         if kept is not None:
+            if "failure" in kept:
+                raise _KEPT[kept["failure"]](kept["detail"])
             return Completion(kept["text"], "stop")
         try:
             made = self.engine.chat(request)
         except EngineUnavailable as error:
             self.outage = error
+            raise
+        except tuple(_KEPT.values()) as error:
+            self.store.put(KIND, key, {"failure": error.kind, "detail": str(error)})
             raise
         self.store.put(KIND, key, {"text": made.text})
         return made

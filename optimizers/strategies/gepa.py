@@ -13,7 +13,6 @@ The best instructions go on, with the demos of `coverage` and with none.
 from __future__ import annotations
 
 import contextlib
-import io
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -29,7 +28,7 @@ from ...signatures.private_dspy import dspy
 from ...signatures.wording import INPUT, describe
 from ..metric import Surrogate, gepa_metric
 from . import coverage
-from .mipro import quietly
+from .mipro import Aloud, quietly
 from .passing import with_quotas
 from .proposed import Proposed
 from .setting import Candidate, Setting
@@ -128,6 +127,7 @@ class _Search:
         self.proposed = Proposed(list(setting.texts.values()), words)
         self.reflections = 0
         self.calls = 0
+        self.aloud: Aloud = contextlib.nullcontext
         self._made: tuple[str, Extractor] = (self.own, program)
 
     def best(self) -> list[str]:
@@ -151,7 +151,8 @@ class _Search:
             gepa_kwargs={"frontier_type": "hybrid"},
         )
         try:
-            with quietly(), contextlib.redirect_stderr(io.StringIO()):
+            with quietly() as aloud:
+                self.aloud = aloud
                 found = teleprompter.compile(
                     student, trainset=self.setting.examples(reflected), valset=self.setting.examples(compared)
                 ).detailed_results
@@ -175,7 +176,8 @@ class _Search:
     def _counted(self, instructions: str, text: str) -> Extraction:
         answered = self._ask(instructions, text)
         self.calls += 1
-        self.setting.advance(NAME, self.calls, max(self.calls, self.setting.gepa_calls))
+        with self.aloud():
+            self.setting.advance(NAME, self.calls, max(self.calls, self.setting.gepa_calls))
         return answered
 
     def _ask(self, instructions: str, text: str) -> Extraction:

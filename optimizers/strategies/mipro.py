@@ -12,8 +12,9 @@ import contextlib
 import io
 import logging
 import math
+import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,10 +34,10 @@ def candidates(setting: Setting) -> Iterator[Candidate]:
     """All programs that the study scored but the one it begins with, which is zero-shot; at most `setting.candidates`."""
     one = replace(setting, candidates=1)
     demos = {c.strategy: c.demos for s in (coverage, bootstrap, random_draw) for c in s.candidates(one)}
-    search = _Search(setting, demos)
     student = _Student(setting.build().predict.signature)
     try:
-        with quietly():
+        with quietly() as aloud:
+            search = _Search(setting, demos, aloud)
             search.compile(
                 student,
                 trainset=setting.examples(setting.pool),
@@ -72,7 +73,7 @@ class _Student(dspy.Module):
 class _Search(dspy.MIPROv2):
     """MIPROv2 with sets of demos, proposals that may fail, and a score of ours."""
 
-    def __init__(self, setting: Setting, demos: dict[str, Sequence[Transcript]]) -> None:
+    def __init__(self, setting: Setting, demos: dict[str, Sequence[Transcript]], aloud: Aloud) -> None:
         lm = setting.proposer.lm(setting.seed)
         # The seed goes here: `compile` takes 0 for none.
         super().__init__(
@@ -86,6 +87,7 @@ class _Search(dspy.MIPROv2):
         )
         self.setting = setting
         self.demos = demos
+        self.aloud = aloud
         self.instructions: list[str] = []
         self.tried: dict[str, Candidate] = {}
 
@@ -113,7 +115,8 @@ class _Search(dspy.MIPROv2):
         """The corpus objective of what DSPy put together; NaN, which Optuna takes for no result, where there is none."""
         try:
             candidate = self._candidate(program)
-            score = self.setting.score(candidate.program, f"{NAME} ({candidate.description})")
+            with self.aloud():
+                score = self.setting.score(candidate.program, f"{NAME} ({candidate.description})")
         except BalinError as error:
             raise _Stopped(error) from None
         if candidate.demos or self.instructions.index(program.predict.signature.instructions):
@@ -135,15 +138,33 @@ class _Search(dspy.MIPROv2):
         return self.setting.candidate(NAME, told, demos, build)
 
 
+Aloud = Callable[[], contextlib.AbstractContextManager[None]]
+
+
 @contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """DSPy prints and logs every step, with an error the whole example, and Optuna warns of an option that DSPy sets; progress has its own lines."""
+def quietly() -> Iterator[Aloud]:
+    """DSPy prints and logs every step, with an error the whole example, and Optuna warns of an option that DSPy sets.
+
+    Yields:
+        Opens a place in which output is shown again, for what reports progress.
+    """
+    shown = sys.stdout, sys.stderr
+
+    @contextlib.contextmanager
+    def aloud() -> Iterator[None]:
+        with contextlib.redirect_stdout(shown[0]), contextlib.redirect_stderr(shown[1]):
+            yield
+
     logger = logging.getLogger("dspy")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
-            yield
+            yield aloud
     finally:
         logger.setLevel(level)

@@ -184,6 +184,7 @@ def test_gepa_takes_no_junk_and_says_so(balin, pupil, data) -> None:
     assert found.code == 0, found.err
     assert "gepa makes no candidate: no instructions that were proposed do better" in found.err
     assert "the pool 1/1" not in found.err
+    assert "gepa 20/40" in found.err
     assert best(found.document)["preparation"]["gepa"]["answers"] <= 40
     assert not list(Path().rglob("*.bin"))
 

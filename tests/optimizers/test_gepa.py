@@ -103,11 +103,19 @@ def test_it_asks_about_no_more_transcripts_than_it_may(calls: int) -> None:
     assert set(model.asked) <= {t.id for t in pool(24)}
 
 
-def test_progress_counts_the_transcripts_up_to_the_end() -> None:
+def test_progress_counts_the_transcripts_up_to_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     told: list[tuple[str, int, int]] = []
     model = Model()
-    base = replace(ground(answers=model), advance=lambda *step: told.append(step))
+
+    def advance(*step: Any) -> None:
+        told.append(step)
+        print(".", end="")
+        print("!", end="", file=sys.stderr)
+
+    base = replace(ground(answers=model), advance=advance)
     list(STRATEGIES["gepa"](base))
+    # What DSPy says is kept from the user, and what tells of the progress is not.
+    assert capsys.readouterr() == ("." * len(told), "!" * len(told))
     assert [done for _, done, _ in told[:-1]] == list(range(1, len(model.asked) + 1))
     assert {(phase, of) for phase, _, of in told[:-1]} == {("gepa", 150)}
     assert told[-1] == ("gepa", len(model.asked), len(model.asked))
