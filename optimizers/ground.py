@@ -71,7 +71,7 @@ class Result:
         """All that was tried."""
         grid = trials_table(f"Tried on {self.title}", self.trials, objective)
         asked = [
-            f"{name} first asked about {cost.answers} transcripts of the pool: {cost.calls} calls, {cost.seconds:.0f} s."
+            f"{name} asked about {cost.answers} transcripts before its first candidate: {cost.calls} calls, {cost.seconds:.0f} s."
             for name, cost in self.preparation.items()
         ]
         return replace(grid, notes=(*grid.notes, *asked))
