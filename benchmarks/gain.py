@@ -3,6 +3,7 @@
     .venv/bin/python benchmarks/gain.py --out runs/gain                       # from the answers beside this file, asking nothing
     .venv/bin/python benchmarks/gain.py --out runs/anew --fresh               # the same anew: hours on two cores; resumes where it stopped
     .venv/bin/python benchmarks/gain.py --out runs/gain --steps seconds       # how long the winner takes, one request at a time
+    .venv/bin/python benchmarks/gain.py --out runs/seven --steps dev --strategies coverage labeled bootstrap random-search nearest mipro gepa    # all strategies, recorded too
     .venv/bin/python benchmarks/gain.py --out runs/gain --steps translated --test-limit 60    # the translated route as recorded; asks again for translations that did not finish
     .venv/bin/python benchmarks/gain.py --out runs/look --limit 12 --test-limit 6 --model smollm2:135m   # a look at the machinery
 
