@@ -64,7 +64,8 @@ def progress() -> Iterator[Advance]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=False) as bars:
+    # The stream itself: what silences a library for a while, as for MIPROv2 and GEPA, must not stop the bars that are redrawn meanwhile.
+    with Progress(*columns, console=Console(file=sys.stderr), transient=False) as bars:
         tasks: dict[str, Any] = {}
 
         def advance(phase: str, done: int, total: int) -> None:

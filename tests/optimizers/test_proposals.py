@@ -22,7 +22,7 @@ REQUEST = ChatRequest(
 
 
 def asked_twice(folder: Path, first: Any) -> tuple[Any, Any, int]:
-    """What two sessions get for one request, text or error, and how often the model was asked; after `first` it writes an instruction."""
+    """What a search and its resumption get for one request, text or error, and how often the model was asked; after `first` it writes an instruction."""
     writer, found = Writer(first, "Look closely."), []
     for _ in range(2):
         try:
